@@ -1,0 +1,47 @@
+# setup   install what is needed with apt and pip (bundle, test and check do this themselves)
+# bundle  build the bundle SPEC (default: electrum) into dist/
+# test    everything: style, types, fast tests, and the tests that build, run Wine and use package mirrors
+# check   style, types and the fast tests: no root, no network, no Wine, under a minute
+# bench   time the packager's own work
+# clean   remove dist/ and caches of tools; the store stays (see `packager --help`)
+
+SPEC ?= electrum
+ARGS ?=
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup bundle test check lint unit bench clean
+
+setup: .venv/.installed
+
+.venv/.installed: pyproject.toml scripts/install-machine-packages
+	./scripts/install-machine-packages
+	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(f"Python 3.11 or later is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.x" if v < (3, 11) else 0)'
+	@echo "installing Python packages into .venv with pip"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+bundle: setup
+	$(BIN)/packager build $(SPEC) $(ARGS)
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit:
+	$(BIN)/pytest -m 'not integration' $(ARGS)
+
+check: setup
+	$(MAKE) lint unit
+
+test: setup
+	$(MAKE) lint
+	$(BIN)/pytest $(ARGS)
+
+bench: setup
+	$(BIN)/python -m tests.bench
+
+clean:
+	rm -rf dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Reading and normalising PE files (Windows programs and DLLs) as bytes, on any system."""

@@ -1,0 +1,120 @@
+"""Run a build step in a Debian root, through bubblewrap, seeing nothing of this machine.
+
+No network, a cleared environment, the root read-only, and the same paths wherever the store lies: ``/build/src``
+(writable, the working folder), ``/build/out`` (writable, what the step makes), ``/build/deps/<name>`` and ``/build/tools``
+(read-only). Host name, user id and time zone are fixed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from packager import process
+from packager.errors import BuildError, MachineError
+from packager.progress import Reporter
+
+SRC = "/build/src"
+OUT = "/build/out"
+DEPS = "/build/deps"
+TOOLS = "/build/tools"
+#: Folders that a root must have, because it is mounted read-only and nothing can be made in it then.
+MOUNT_POINTS = ("build", "proc", "dev", "tmp")
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A root to run in, and what it is given: ``binds`` (read-only) and ``writable`` map inside paths to outside ones."""
+
+    root: Path
+    writable: Mapping[str, Path] = field(default_factory=dict)
+    binds: Mapping[str, Path] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    def argv(self, command: Sequence[str], *, cwd: str = SRC) -> list[str]:
+        """The whole bubblewrap command line for ``command``; depends on nothing but this value and the user id."""
+        line = ["bwrap", "--die-with-parent", "--new-session", "--unshare-all", "--hostname", "build", "--clearenv"]
+        if os.geteuid() != 0:
+            line += ["--unshare-user", "--uid", "0", "--gid", "0"]
+        line += [
+            "--ro-bind",
+            str(self.root),
+            "/",
+            "--proc",
+            "/proc",
+            "--dev",
+            "/dev",
+            "--tmpfs",
+            "/tmp",
+            "--tmpfs",
+            "/build",
+        ]
+        line += ["--dir", "/build/home"]
+        for inside, outside in sorted(self.writable.items()):
+            line += ["--bind", str(outside), inside]
+        for inside, outside in sorted(self.binds.items()):
+            line += ["--ro-bind", str(outside), inside]
+        for name, value in sorted({**_FIXED_ENV, **self.env}.items()):
+            line += ["--setenv", name, value]
+        return [*line, "--chdir", cwd, *command]
+
+    def run(self, command: Sequence[str], *, what: str, log: Path, reporter: Reporter, cwd: str = SRC) -> None:
+        """Run ``command`` to its end; its output goes to ``log`` and the reporter. BuildError if it fails."""
+        process.which("bwrap", "bubblewrap")
+        process.stream(
+            self.argv(command, cwd=cwd),
+            what=what,
+            log=log,
+            env=_HOST_ENV,
+            on_line=reporter.output,
+            error=BuildError,
+        )
+
+
+#: What bubblewrap itself is started with; nothing of it reaches the step.
+_HOST_ENV = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+
+_FIXED_ENV = {
+    "HOME": "/build/home",
+    "LANG": "C.UTF-8",
+    "LC_ALL": "C.UTF-8",
+    "PATH": "/usr/bin:/bin",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONHASHSEED": "0",
+    "TZ": "UTC",
+}
+
+
+def probe(root: Path) -> None:
+    """Make sure that this machine can enter ``root``; a MachineError with the command that helps where it cannot."""
+    process.which("bwrap", "bubblewrap")
+    result = process.call(Sandbox(root).argv(["/bin/true"], cwd="/"), env=_HOST_ENV)
+    if result.returncode == 0:
+        return
+    said = result.stderr.decode("utf-8", "replace").strip()
+    raise MachineError(
+        f"the sandbox cannot be entered: {said or process.describe_exit(result.returncode)}", hint=_remedy(said)
+    )
+
+
+def _remedy(said: str) -> str:
+    """The command that most likely lets bubblewrap work, from what it said and what the kernel's switches say."""
+    for switch, bad, cure in (
+        ("/proc/sys/user/max_user_namespaces", "0", "sudo sysctl -w user.max_user_namespaces=15000"),
+        ("/proc/sys/kernel/unprivileged_userns_clone", "0", "sudo sysctl -w kernel.unprivileged_userns_clone=1"),
+        (
+            "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+            "1",
+            "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+        ),
+    ):
+        try:
+            if Path(switch).read_text("ascii").strip() == bad:
+                return cure
+        except OSError:
+            continue
+    if "namespace" in said or "uid map" in said or "Operation not permitted" in said:
+        return "sudo sysctl -w user.max_user_namespaces=15000, or run packager as root (in a container: --privileged)"
+    return "run `bwrap --unshare-all --ro-bind / / true` to see what this machine refuses"

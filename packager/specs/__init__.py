@@ -1,0 +1,1 @@
+"""Specifications: what to build, as data, read once into frozen typed values."""
