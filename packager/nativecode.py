@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from packager import trees
 from packager.errors import SourceError, SpecError
 from packager.prune import glob_pattern
 
@@ -42,7 +41,9 @@ def native_kind(path: str, head: bytes) -> str | None:
         return "ELF"
     if head.startswith(b"MZ"):
         offset = int.from_bytes(head[0x3C:0x40], "little")
-        if head[offset : offset + 4] == b"PE\0\0" or offset + 4 > HEAD:
+        if head[offset : offset + 4] == b"PE\0\0":
+            return "PE"
+        if offset + 4 > HEAD and b"\0" in head[:0x40]:  # the header lies further in; a text has no NUL
             return "PE"
     if head[:4] in _MACH_O:
         return "Mach-O"
@@ -65,18 +66,6 @@ def native_in_wheel(wheel: Path) -> tuple[NativeFile, ...]:
     except UNREADABLE as exc:
         raise SourceError(f"{wheel.name}: expected a sound wheel, found: {exc}") from exc
     return tuple(sorted(found, key=lambda file: file.path))
-
-
-def native_in_tree(top: Path) -> tuple[NativeFile, ...]:
-    """Every file below a folder that is compiled code."""
-    found = []
-    for node in trees.files(top):
-        if node.is_file:
-            with node.absolute.open("rb") as stream:
-                kind = native_kind(node.path, stream.read(HEAD))
-            if kind is not None:
-                found.append(NativeFile(node.path, kind))
-    return tuple(found)
 
 
 def refuse_native(where: str, found: Iterable[NativeFile], pruned: Sequence[str] = ()) -> None:

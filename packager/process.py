@@ -23,6 +23,9 @@ from packager.errors import BuildError, MachineError, PackagerError
 #: Lines of output that an error shows.
 TAIL_LINES = 25
 
+#: Where Debian keeps programs that are not on an ordinary user's PATH.
+SYSTEM_PATH = "/usr/sbin:/sbin"
+
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -43,7 +46,7 @@ def _die_with_parent() -> None:
 
 def which(program: str, package: str | None = None) -> str:
     """The absolute path of ``program``; a MachineError naming the Debian package when it is not there."""
-    found = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    found = shutil.which(program, path=f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}")
     if found is None:
         raise MachineError(f"{program} is not installed", hint=f"apt-get install {package or program}")
     return found
@@ -57,7 +60,7 @@ def call(
     stdin: bytes | None = None,
     timeout: float | None = None,
 ) -> Result:
-    """Run ``argv`` to its end and keep what it prints. Never raises for an exit code; MachineError if it can't start."""
+    """Run ``argv`` to its end and keep what it prints. An exit code never raises; MachineError if it can't start."""
     with _started(argv, env=env, cwd=cwd, stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL) as child:
         try:
             out, err = child.communicate(stdin, timeout=timeout)
@@ -97,7 +100,7 @@ def stream(
     error: type[PackagerError] = BuildError,
     hint: str | None = None,
 ) -> None:
-    """Run a long command: its output goes to ``log`` and, line by line, to ``on_line``. Raises ``error`` if it fails."""
+    """Run a long command: its output goes to ``log`` and, by lines, to ``on_line``. Raises ``error`` if it fails."""
     last: deque[str] = deque(maxlen=TAIL_LINES)
     with (
         log.open("wb") as sink,
@@ -115,7 +118,7 @@ def stream(
 
 
 def passthrough(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
-    """Run ``argv`` on this terminal with its own stdin, stdout and stderr; returns its exit code (128+n for signal n)."""
+    """Run ``argv`` with this process's stdin, stdout and stderr; returns its exit code (128+n for signal n)."""
     with _started(argv, env=env, cwd=None, stdin=None, stdout=None, stderr=None) as child:
         code = child.wait()
     return 128 - code if code < 0 else code

@@ -34,7 +34,7 @@ def glob_pattern(pattern: str) -> re.Pattern[str]:
         if part == "**":
             regex += ".+" if last else "(?:[^/]+/)*"
         else:
-            regex += "".join(_piece(piece) for piece in re.findall(r"\[[^]]+\]|.", part)) + ("" if last else "/")
+            regex += "".join(_piece(piece) for piece in re.findall(r"(?s)\[[^]]+\]|.", part)) + ("" if last else "/")
     return re.compile(regex, re.DOTALL)
 
 
@@ -59,7 +59,10 @@ def plan_prune(sizes: Mapping[str, int], rules: Sequence[Prune], spec: str) -> t
     taken: set[str] = set()
     plan: list[Pruned] = []
     for number, rule in enumerate(rules):
-        matcher = glob_pattern(rule.path)
+        try:
+            matcher = glob_pattern(rule.path)
+        except re.error as exc:
+            raise SpecError.at(spec, f"prune[{number}].path", f"a pattern ({exc})", repr(rule.path)) from exc
         matched = [path for path in sorted(sizes) if matcher.fullmatch(path)]
         if not matched:
             raise SpecError.at(
@@ -69,13 +72,6 @@ def plan_prune(sizes: Mapping[str, int], rules: Sequence[Prune], spec: str) -> t
         taken.update(fresh)
         plan.append(Pruned(rule, fresh, sum(sizes[path] for path in fresh)))
     return tuple(plan)
-
-
-def patterns_below(rules: Sequence[Prune], folder: str) -> tuple[str, ...]:
-    """The rules' patterns that can match inside ``folder``, relative to it: ``app/a/**`` is ``a/**`` below ``app``."""
-    prefix = f"{folder}/"
-    inside = (rule.path.removeprefix(prefix) for rule in rules if rule.path.startswith((prefix, "**/")))
-    return tuple(inside)
 
 
 def apply_prune(tree: Path, rules: Sequence[Prune], spec: str) -> tuple[Pruned, ...]:

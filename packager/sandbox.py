@@ -1,8 +1,8 @@
 """Run a build step in a Debian root, through bubblewrap, seeing nothing of this machine.
 
 No network, a cleared environment, the root read-only, and the same paths wherever the store lies: ``/build/src``
-(writable, the working folder), ``/build/out`` (writable, what the step makes), ``/build/deps/<name>`` and ``/build/tools``
-(read-only). Host name, user id and time zone are fixed.
+(writable, the working folder), ``/build/out`` (writable, what the step makes), ``/build/deps/<name>`` and
+``/build/tools`` (read-only). Host name, user id and time zone are fixed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MOUNT_POINTS = ("build", "proc", "dev", "tmp")
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A root to run in, and what it is given: ``binds`` (read-only) and ``writable`` map inside paths to outside ones."""
+    """A root to run in and what it is given: ``binds`` (read-only) and ``writable`` map inside paths to outside."""
 
     root: Path
     writable: Mapping[str, Path] = field(default_factory=dict)

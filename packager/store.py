@@ -123,11 +123,10 @@ class Store:
     @contextlib.contextmanager
     def work(self) -> Iterator[Path]:
         """A work folder of this process's own, removed at the end whatever happens."""
-        with disk_errors(self.root):
-            with self._sweeping():
-                folder = Path(tempfile.mkdtemp(prefix="work-", dir=self.root / "tmp"))
-                guard = (folder.parent / f"{folder.name}.lock").open("wb")
-                fcntl.flock(guard, fcntl.LOCK_EX)
+        with disk_errors(self.root), self._sweeping():
+            folder = Path(tempfile.mkdtemp(prefix="work-", dir=self.root / "tmp"))
+            guard = (folder.parent / f"{folder.name}.lock").open("wb")
+            fcntl.flock(guard, fcntl.LOCK_EX)
         try:
             yield folder
         finally:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from packager.errors import PEError
 from packager.pe.layout import Directory, Layout
-from packager.pe.tables import delay_descriptors, import_descriptors
+from packager.pe.tables import MOST_ENTRIES, delay_descriptors, import_descriptors
 
 COFF = "COFF TimeDateStamp"
 EXPORT = "export directory TimeDateStamp"
@@ -108,8 +108,8 @@ def debug_stamps(data: bytes, layout: Layout, epoch: int) -> Iterator[Field]:
 def resource_stamps(data: bytes, layout: Layout, _epoch: int) -> Iterator[Field]:
     """The stamp of every directory in the resource tree: zero.
 
-    A directory that is reached twice is visited once, and the entries of all directories together must fit in the
-    file, so that neither a loop nor overlapping directories keep this busy.
+    A directory that is reached twice is visited once, the entries of all directories together must fit in the file,
+    and there is a limit to the number of directories, so that neither loops nor overlaps keep this busy.
     """
     directory = layout.directory(Directory.RESOURCE)
     if directory is None or directory.rva == 0:
@@ -123,6 +123,8 @@ def resource_stamps(data: bytes, layout: Layout, _epoch: int) -> Iterator[Field]
         named, by_id = struct.unpack_from("<HH", data, offset + 12)
         count = named + by_id
         room -= count
+        if len(seen) > MOST_ENTRIES:
+            raise PEError(f"resource directory at offset {offset:#x}: expected {MOST_ENTRIES} at most, found more")
         if room < 0:
             raise PEError(f"resource directory at offset {offset:#x}: expected fewer entries, found overlapping ones")
         layout.offset(at, _RESOURCE_NODE + count * _RESOURCE_ENTRY.size, "resource directory")
@@ -176,6 +178,8 @@ def _debug_entries(data: bytes, layout: Layout) -> Iterator[tuple[int, int]]:
     if directory is None or directory.rva == 0:
         return
     count = directory.size // _DEBUG_ENTRY.size
+    if count > MOST_ENTRIES:
+        raise PEError(f"debug directory: expected {MOST_ENTRIES} entries at most, found {count}")
     start = layout.offset(directory.rva, count * _DEBUG_ENTRY.size, "debug directory")
     for offset in range(start, start + count * _DEBUG_ENTRY.size, _DEBUG_ENTRY.size):
         yield offset, _DEBUG_ENTRY.unpack_from(data, offset)[4]

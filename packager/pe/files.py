@@ -9,6 +9,7 @@ import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -138,7 +139,8 @@ def normalise_paths(
     """Normalise files and all PE files in folders; the reports come in the order of :func:`collect`.
 
     A file that fails is reported as such and the others go on. ``jobs`` above 1 spreads the files over as many
-    processes. Raises SpecError at once, before anything is written, for a path that is not there.
+    processes; the program's main module must be one that may be imported again. Raises SpecError at once, before
+    anything is written, for a path that is not there.
     """
     work = collect(paths, output_dir)
     run = partial(_run, epoch=epoch, check=check, signed=signed)
@@ -225,7 +227,17 @@ def _spread(run: partial[FileReport], work: Sequence[Job], jobs: int) -> Iterato
         yield from map(run, work)
         return
     with ProcessPoolExecutor(min(jobs, len(work)), multiprocessing.get_context("forkserver")) as pool:
-        yield from pool.map(run, work, chunksize=max(1, min(16, len(work) // (4 * jobs))))
+        try:
+            yield from pool.map(run, work, chunksize=max(1, min(16, len(work) // (4 * jobs))))
+        except BrokenProcessPool as exc:
+            raise MachineError(
+                "normalising in several processes: expected each to live, found that one was killed or crashed",
+                hint="use one job: that shows the file it happens with, and needs less memory",
+            ) from exc
+        except BaseException:
+            # Leaving the block would wait for all files that are left.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """What a PE image asks of other DLLs and offers to them, and what kind of image it is: facts, no judgement.
 
-There is no limit on the number of imports or exports but what the file can hold: names and tables that would take more
-bytes than the file has can only overlap one another, and are refused with :class:`~packager.errors.PEError`.
+Imports and exports are never cut short. Names and tables that would take more bytes than the file has can only overlap
+one another; they are refused with :class:`~packager.errors.PEError`, as are more symbols than any real file has.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from packager.pe.tables import delay_descriptors, import_descriptors
 
 #: Exports are numbered with 16 bits wherever they are used.
 _MOST_FUNCTIONS = 0x10000
+#: Imported functions, or exported names, in one file; the largest seen have some 25,000.
+_MOST_SYMBOLS = 0x40000
 _CHUNK = 256
 
 
@@ -93,6 +95,7 @@ class _Reader:
     data: bytes
     layout: Layout
     names_left: int = field(init=False)
+    symbols_left: int = field(init=False, default=_MOST_SYMBOLS)
     tables_left: int = field(init=False)
     known: dict[int, str] = field(init=False, default_factory=dict)
 
@@ -129,10 +132,13 @@ class _Reader:
             found.append(value)
             if len(found) * width > self.tables_left:
                 raise PEError(f"{what} at offset {offset:#x}: expected tables that fit the file, found an overlap")
+            if len(found) > self.symbols_left:
+                raise PEError(f"{what} at offset {offset:#x}: expected {_MOST_SYMBOLS} at most in all, found more")
         else:
             if not zeros:
                 raise PEError(f"{what} at offset {offset:#x}: expected a zero entry last, found the section's end")
         self.tables_left -= len(found) * width
+        self.symbols_left -= len(found)
         return found
 
     def numbers(self, rva: int, count: int, code: str, what: str) -> tuple[int, ...]:
@@ -140,7 +146,7 @@ class _Reader:
         if count == 0:
             return ()
         size = struct.calcsize(code) * count
-        if size > self.tables_left:
+        if size > self.tables_left or count > _MOST_SYMBOLS:
             raise PEError(f"{what} at RVA {rva:#x}: expected a table that fits the file, found {count} entries")
         self.tables_left -= size
         return struct.unpack(f"<{count}{code}", self.layout.read(self.data, rva, size, what))

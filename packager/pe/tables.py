@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from packager.errors import PEError
 from packager.pe.layout import Directory, Layout
 
+#: Entries that a table may have: some hundred times what real files have, and few enough to be read in no time.
+MOST_ENTRIES = 0x10000
+
 _IMPORT = struct.Struct("<IIIII")
 _DELAY = struct.Struct("<IIIIIIII")
 
@@ -78,7 +81,9 @@ def _records(
     every table here, so that one is the last. Raises PEError when the section ends before the caller has stopped.
     """
     start, stored, zeros = layout.span(rva, what)
-    for offset in range(start, start + stored - record.size + 1, record.size):
+    for index, offset in enumerate(range(start, start + stored - record.size + 1, record.size)):
+        if index > MOST_ENTRIES:
+            raise PEError(f"{what} at offset {start:#x}: expected {MOST_ENTRIES} entries at most, found more")
         yield offset, record.unpack_from(data, offset)
     tail = stored // record.size * record.size
     if stored > tail and stored + zeros >= tail + record.size:

@@ -15,6 +15,7 @@ Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$", description="64 lower-ca
 CommitId = Annotated[str, Meta(pattern=r"^[0-9a-f]{40}$", description="40 lower-case hex digits")]
 Fingerprint = Annotated[str, Meta(pattern=r"^[0-9A-F]{40}$", description="40 upper-case hex digits")]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$", description="a lower-case name")]
+DebianPackage = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9+.-]+$", description="a Debian package's name")]
 FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+~!-]*$", description="a file name without folders")]
 RelativePath = Annotated[str, Meta(pattern=r"^(?!/)(?!(.*/)?\.\.(/|$)).+$", description="a relative path without '..'")]
 NonEmpty = Annotated[str, Meta(min_length=1)]
@@ -35,7 +36,7 @@ class DebianOrigin(Frozen, frozen=True, tag_field="kind", tag="debian"):
     """A file of a Debian source package, fetched with apt from the mirror that this machine uses."""
 
     suite: Name
-    package: Name
+    package: DebianPackage
     file: FileName
 
 
@@ -109,7 +110,7 @@ class Runtime(Frozen, frozen=True):
     """Code of the toolchain that is linked into what it builds: its licence, and where the root has the text."""
 
     name: Name
-    package: NonEmpty
+    package: DebianPackage
     licence: NonEmpty
     licence_file: RelativePath
 
@@ -119,7 +120,7 @@ class Toolchain(Frozen, frozen=True):
 
     name: Name
     suite: Name
-    packages: Annotated[tuple[Name, ...], Meta(min_length=1)]
+    packages: Annotated[tuple[DebianPackage, ...], Meta(min_length=1)]
     triplet: NonEmpty
     cflags: tuple[NonEmpty, ...]
     ldflags: tuple[NonEmpty, ...]
@@ -165,6 +166,7 @@ class DependencyOverride(Frozen, frozen=True):
     licence: NonEmpty | None = None
     licence_files: tuple[RelativePath, ...] = ()
     sdist_packages: tuple[RelativePath, ...] = ()
+    without: tuple[NonEmpty, ...] = ()
 
 
 class Dependencies(Frozen, frozen=True):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from packager.errors import MachineError, PEError, SpecError
-from packager.pe.files import collect, normalise_file, normalise_paths, show_bytes, to_json
+from packager.pe.files import FileReport, Job, _spread, collect, normalise_file, normalise_paths, show_bytes, to_json
 from packager.pe.normalise import normalise
 from tests.pe.build import FULL, Dll, build
 
@@ -126,6 +128,24 @@ def test_a_folder_in_order_others_skipped_failures_reported(tree: Path, jobs: in
     ]
     assert "bound imports" in str(reports[0].error)
     assert (tree / "b/z.dll").read_bytes() == (tree / "a/module").read_bytes() == NORMAL
+
+
+def _kill(_job: Job) -> FileReport:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def test_a_killed_worker_is_told(tree: Path) -> None:
+    with pytest.raises(MachineError, match="expected each to live, found that one was killed or crashed"):
+        list(_spread(partial(_kill), collect([tree]), 2))
+
+
+def test_a_failure_to_write_comes_through_from_a_worker(tree: Path) -> None:
+    (tree / "file").write_bytes(b"")
+    reports = normalise_paths([tree / "a" / "module", tree / "b"], EPOCH, output_dir=tree / "file", jobs=2)
+    with pytest.raises(MachineError, match=r"found: (File exists|Not a directory)"):
+        list(reports)
+    assert (tree / "b/z.dll").read_bytes() == DATA
 
 
 def test_an_output_folder_mirrors_the_input(tree: Path, tmp_path: Path) -> None:

@@ -1,0 +1,90 @@
+"""How progress looks: bars and colour on a terminal, plain lines elsewhere, nothing but warnings with --quiet."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+
+#: Seconds between two plain lines about one download.
+PLAIN_INTERVAL = 5.0
+
+
+class ConsoleReporter:
+    """Writes progress to stderr; stdout stays free for results."""
+
+    def __init__(self, *, verbose: int = 0, quiet: bool = False) -> None:
+        self._console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+        self._verbose = verbose
+        self.quiet = quiet
+        self._progress: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._last: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def stage(self, name: str, detail: str) -> None:
+        """``... name: detail``; only where a person may wonder what goes on."""
+        if not self.quiet:
+            self._say(f"[bold]{name}[/bold] {detail}")
+
+    def done(self, name: str, detail: str, seconds: float, *, cached: bool) -> None:
+        """The stage's time, or that the store had it."""
+        self._close()
+        if not self.quiet:
+            self._say(f"  {name} {detail}: {'in the store' if cached else 'done'} ({seconds:.1f} s)", style="dim")
+
+    def note(self, text: str) -> None:
+        """Always shown: something went another way than planned."""
+        self._say(f"note: {text}", style="yellow", markup=False)
+
+    def output(self, line: str) -> None:
+        """Shown with --verbose."""
+        if self._verbose:
+            self._say(f"  | {line}", markup=False)
+
+    def transfer(self, name: str, received: int, total: int | None) -> None:
+        """A bar on a terminal, a line every few seconds elsewhere."""
+        if self.quiet:
+            return
+        with self._lock:
+            if self._console.is_terminal:
+                self._bar(name, received, total)
+                return
+            now = time.monotonic()
+            finished = total is not None and received >= total
+            if not finished and now - self._last.setdefault(name, now) < PLAIN_INTERVAL:
+                return
+            self._last[name] = now
+        of = f" of {total / 1e6:.1f}" if total else ""
+        self._say(f"  {name}: {received / 1e6:.1f}{of} MB", markup=False)
+
+    def error(self, text: str) -> None:
+        """An error's message, whole, without markup."""
+        self._close()
+        self._console.print("error:", style="bold red", end=" ")
+        self._console.print(text, markup=False)
+
+    def _bar(self, name: str, received: int, total: int | None) -> None:
+        if self._progress is None:
+            self._progress = Progress(
+                TextColumn("  {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+                console=self._console, transient=True,
+            )  # fmt: skip
+            self._progress.start()
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(name, total=total)
+        self._progress.update(self._tasks[name], completed=received, total=total)
+        if total is not None and received >= total:
+            self._close()
+
+    def _close(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+            self._tasks.clear()
+
+    def _say(self, text: str, *, style: str | None = None, markup: bool = True) -> None:
+        self._console.print(text, style=style, markup=markup)

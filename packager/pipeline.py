@@ -1,0 +1,456 @@
+"""The one way through the house: from a bundle's spec to what goes out, stage by stage.
+
+Each stage takes values and gives a new one; its result lies in the store under the key of all that went into it. Only
+``fetch_sources`` and the making of roots touch the network.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from packager import application, buildroot, component, emit, manifest, sandbox, stage, stubs, trees
+from packager.audit import audit, failed, load_policy
+from packager.errors import BuildError, CheckError, SpecError
+from packager.keys import Key, code_digest, path_digest
+from packager.pe.files import normalise_paths
+from packager.progress import Clock, Reporter, Timing
+from packager.pylock import Lock, LockedPackage, read_lock
+from packager.sources.fetch import Fetched, SourceStore, fetch
+from packager.specs import load, model
+from packager.specs.load import Project
+from packager.store import Entry, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says about a build; nothing of it but the epoch may change a bundle's bytes."""
+
+    target: model.Target
+    jobs: int
+    offline: bool
+    epoch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A bundle with everything it needs, read and checked, and the key of every stage."""
+
+    project: Project
+    bundle: model.Bundle
+    components: tuple[model.Component, ...]
+    toolchain: model.Toolchain
+    toolchain_lock: model.ToolchainLock
+    lock: Lock
+    options: Options
+    environment: component.Environment
+    root: buildroot.Root
+    component_keys: Mapping[str, Key]
+    application_key: Key
+    stubs_key: Key
+    staged_key: Key
+    normalised_key: Key
+    emitted_key: Key
+
+    @property
+    def title(self) -> str:
+        """The name of the bundle's folder and the beginning of its files' names."""
+        return f"{self.bundle.name}-{self.bundle.version}-{self.options.target}"
+
+    @property
+    def interpreter(self) -> model.Component:
+        """The component that is the bundle's python."""
+        return next(item for item in self.components if item.name == self.bundle.interpreter)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of what is put into the output folder."""
+        archives = tuple(f"{self.title}.{kind}" for kind in self.bundle.archives)
+        return (self.title, *archives, f"{self.title}.manifest.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a build left: the outputs by name with their sums, how they compare with the lock, and the timings."""
+
+    plan: Plan
+    out: Path
+    sums: Mapping[str, str]
+    sizes: Mapping[str, int]
+    lock: str
+    timings: tuple[Timing, ...]
+
+
+def make_plan(project: Project, spec: str, options: Options) -> Plan:
+    """Read a bundle's spec and all that it names; compute every key. Touches nothing but spec files."""
+    bundle = load.load_bundle(project, spec)
+    if options.target not in bundle.targets:
+        raise SpecError.at(spec, "targets", f"the target {options.target}", ", ".join(bundle.targets))
+    names = tuple(dict.fromkeys((bundle.interpreter, *(native.component for native in bundle.native))))
+    components = load.load_components(project, names)
+    toolchain = load.load_toolchain(project, bundle.toolchain)
+    toolchain_lock = load.load_toolchain_lock(project, bundle.toolchain)
+    lock = read_lock(
+        project.specs / bundle.dependencies.lock,
+        sdists=[override.name for override in bundle.dependencies.override if override.sdist_packages],
+        components=names,
+    )
+    interpreter = next(item for item in components if item.name == bundle.interpreter)
+    lock.check_python(interpreter.version)
+    root = buildroot.toolchain_root(toolchain, toolchain_lock)
+    epoch = bundle.epoch if options.epoch is None else options.epoch
+    environment = component.Environment(toolchain, root.key, epoch, options.jobs)
+    keys: dict[str, Key] = {}
+    for item in components:
+        keys[item.name] = component.component_key(item, project, environment, keys)
+    application_key = application.application_key(bundle, lock, interpreter.version, project, environment)
+    stubs_key = stubs.stubs_key(bundle, project, environment, application_key, interpreter)
+    staged_key = Key(
+        "staged",
+        bundle.name,
+        {
+            "target": options.target,
+            "bundle": {"name": bundle.name, "version": bundle.version, "interpreter": bundle.interpreter},
+            "components": {name: key.digest for name, key in keys.items()},
+            "licences": {item.name: [item.version, item.licence, item.purl] for item in components},
+            "application": application_key.digest,
+            "stubs": stubs_key.digest,
+            "native": bundle.native,
+            "prune": [rule.path for rule in bundle.prune],
+            "runtime": toolchain.runtime,
+            "code": code_digest("packager.stage", "packager.prune", "packager.nativecode", "packager.trees"),
+        },
+    )
+    normalised_key = Key(
+        "normalised",
+        bundle.name,
+        {
+            "staged": staged_key.digest,
+            "epoch": epoch,
+            "code": code_digest(*_normaliser_modules()),
+        },
+    )
+    emitted_key = Key(
+        "emitted",
+        bundle.name,
+        {
+            "normalised": normalised_key.digest,
+            "archives": bundle.archives,
+            "licence": bundle.licence,
+            "purl": bundle.purl,
+            "epoch": epoch,
+            "policy": path_digest(load.policy_path(project, bundle.policy)),
+            "size_budget": bundle.size_budget,
+            "code": code_digest("packager.emit", "packager.manifest", "packager.audit"),
+            "zip": path_digest(component.TOOLS_FOLDER / "make_zip.py"),
+        },
+    )
+    return Plan(
+        project, bundle, components, toolchain, toolchain_lock, lock, options, environment, root, keys,
+        application_key, stubs_key, staged_key, normalised_key, emitted_key,
+    )  # fmt: skip
+
+
+def _normaliser_modules() -> Sequence[str]:
+    folder = Path(__file__).parent / "pe"
+    return [f"packager.pe.{path.stem}" for path in sorted(folder.glob("*.py")) if path.stem != "__init__"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Every source of a bundle, verified, in the store."""
+
+    application: Fetched
+    components: Mapping[str, Fetched]
+    packages: tuple[tuple[LockedPackage, Fetched], ...]
+
+
+def fetch_sources(plan: Plan, store: Store, reporter: Reporter) -> Sources:
+    """Get and verify every source: components, application, dependencies. SourceError for the first that fails."""
+    sources = SourceStore(store.root)
+
+    def get(source: model.Source) -> Fetched:
+        return fetch(
+            source, store=sources, keyrings=plan.project.specs, reporter=reporter, offline=plan.options.offline
+        )
+
+    return Sources(
+        components={item.name: get(item.source) for item in plan.components},
+        application=get(plan.bundle.source),
+        packages=tuple((package, get(package_source(package))) for package in plan.lock.packages),
+    )
+
+
+def package_source(package: LockedPackage) -> model.Source:
+    """A locked Python package as a source: its file from the index that pip is set to."""
+    origin = model.PypiOrigin(name=package.name, version=package.version, file=package.file)
+    return model.Source(origins=(origin,), file=package.file, sha256=package.sha256)
+
+
+def fetch_everything(plan: Plan, store: Store, clock: Clock) -> Sources:
+    """All that a later `--offline` build needs: sources and the build root."""
+    with clock.stage("fetch", plan.title):
+        sources = fetch_sources(plan, store, clock.reporter)
+    _root(plan, store, clock)
+    return sources
+
+
+def build_bundle(plan: Plan, store: Store, clock: Clock, out: Path) -> Built:
+    """Build a bundle, as far as the store does not have it, and put it into ``out``."""
+    start = len(clock.timings)
+    emitted = _emitted(plan, store, clock)
+    sums = manifest.parse_sums((emitted.tree / manifest.SUMS).read_text("ascii"))
+    with clock.stage("publish", str(out)) as mark, emit.output_lock(out):
+        mark.cached = emit.is_published(emitted.tree, out, plan.outputs, sums)
+        if not mark.cached:
+            emit.publish(emitted.tree, out, plan.outputs, sums)
+    sizes = {name: (emitted.tree / name).stat().st_size for name in sums}
+    return Built(plan, out, sums, sizes, compare_lock(plan, sums), tuple(clock.timings[start:]))
+
+
+def compare_lock(plan: Plan, sums: Mapping[str, str]) -> str:
+    """``match``, ``mismatch``, ``unrecorded``, or ``not compared`` where another epoch was asked for."""
+    if plan.environment.epoch != plan.bundle.epoch:
+        return "not compared"
+    recorded = load.load_bundle_lock(plan.project, plan.bundle).archives.get(plan.options.target)
+    if recorded is None:
+        return "unrecorded"
+    return "match" if recorded == dict(sums) else "mismatch"
+
+
+def _emitted(plan: Plan, store: Store, clock: Clock) -> Entry:
+    found = store.find(plan.emitted_key)
+    if found is not None:
+        with clock.stage("emit", plan.title) as mark:
+            mark.cached = True
+        return found
+    normalised, sources = _normalised(plan, store, clock)
+    with clock.stage("audit", plan.bundle.policy):
+        findings = audit(
+            normalised.tree, load_policy(load.policy_path(plan.project, plan.bundle.policy)), plan.environment.epoch
+        )
+        if findings:
+            raise failed(findings, Path(plan.title))
+    root = _root(plan, store, clock)
+    with clock.stage("emit", plan.title) as mark:
+        entry, mark.cached = store.make(
+            plan.emitted_key, lambda folder: _emit(plan, normalised, sources, root, folder, store, clock.reporter)
+        )
+    return entry
+
+
+def _emit(
+    plan: Plan,
+    normalised: Entry,
+    sources: Sequence[manifest.SourceRecord],
+    root: Path,
+    folder: Path,
+    store: Store,
+    reporter: Reporter,
+) -> None:
+    made = folder / "tree"
+    made.mkdir()
+    epoch = plan.environment.epoch
+    provenance = json.loads((normalised.path / stage.PROVENANCE).read_text("utf-8"))
+    described = manifest.describe(
+        normalised.tree,
+        provenance,
+        sources,
+        name=plan.bundle.name,
+        version=plan.bundle.version,
+        target=plan.options.target,
+        epoch=epoch,
+    )
+    (made / f"{plan.title}.manifest.json").write_bytes(manifest.encode(described))
+    for kind in plan.bundle.archives:
+        target = made / f"{plan.title}.{kind}"
+        reporter.output(f"writing {target.name}")
+        if kind == "tar.zst":
+            emit.write_tar_zst(normalised.tree, target, plan.title, epoch)
+            if target.stat().st_size > plan.bundle.size_budget:
+                raise CheckError(
+                    f"{target.name}: expected at most {plan.bundle.size_budget} bytes, found {target.stat().st_size}",
+                    hint="prune more in the bundle spec, or raise its size_budget",
+                )
+        else:
+            emit.write_zip(
+                normalised.tree, target, plan.title, epoch,
+                root=root, tools=component.TOOLS_FOLDER, log=store.log(f"{plan.bundle.name}-zip"), reporter=reporter,
+            )  # fmt: skip
+    sums = {node.path: trees.file_sha256(node.absolute) for node in trees.files(made)}
+    trees.copy_tree(normalised.tree, made / plan.title)
+    (made / manifest.SUMS).write_text(manifest.format_sums(sums), "ascii")
+
+
+def _normalised(plan: Plan, store: Store, clock: Clock) -> tuple[Entry, tuple[manifest.SourceRecord, ...]]:
+    found = store.find(plan.normalised_key)
+    if found is not None:
+        with clock.stage("normalise", plan.title) as mark:
+            mark.cached = True
+        return found, _read_sources(found)
+    staged = _staged(plan, store, clock)
+
+    def build(folder: Path) -> None:
+        trees.copy_tree(staged.tree, folder / "tree")
+        for name in (stage.PROVENANCE, SOURCES):
+            trees.copy_file(staged.path / name, folder / name)
+        for report in normalise_paths([folder / "tree"], plan.environment.epoch, jobs=plan.options.jobs):
+            if report.error is not None:
+                raise BuildError(f"{report.path}: cannot be normalised: {report.error}")
+
+    with clock.stage("normalise", plan.title) as mark:
+        entry, mark.cached = store.make(plan.normalised_key, build)
+    return entry, _read_sources(entry)
+
+
+SOURCES = "sources.json"
+
+
+def _read_sources(entry: Entry) -> tuple[manifest.SourceRecord, ...]:
+    records = json.loads((entry.path / SOURCES).read_text("utf-8"))
+    return tuple(manifest.SourceRecord(**record) for record in records)
+
+
+def _staged(plan: Plan, store: Store, clock: Clock) -> Entry:
+    found = store.find(plan.staged_key)
+    if found is not None:
+        with clock.stage("stage", plan.title) as mark:
+            mark.cached = True
+        return found
+    with clock.stage("fetch", plan.title):
+        sources = fetch_sources(plan, store, clock.reporter)
+    root = _root(plan, store, clock)
+    components = _components(plan, sources, root, store, clock)
+    with clock.stage("application", plan.bundle.name) as mark:
+        vendored, mark.cached = application.build_application(
+            plan.bundle,
+            plan.application_key,
+            sources.application.path,
+            plan.lock,
+            plan.interpreter.version,
+            [(package, fetched.path) for package, fetched in sources.packages],
+            plan.project,
+            plan.environment,
+            root,
+            store,
+            clock.reporter,
+        )
+    with clock.stage("launcher", plan.bundle.name) as mark:
+        programs, mark.cached = stubs.build_stubs(
+            plan.bundle,
+            plan.stubs_key,
+            plan.project,
+            plan.environment,
+            plan.interpreter,
+            root,
+            vendored,
+            store,
+            clock.reporter,
+        )
+
+    def build(folder: Path) -> None:
+        with store.work() as work:
+            parts = _contributions(plan, components, vendored, programs, root, work)
+            tree = folder / "tree"
+            tree.mkdir()
+            provenance = stage.assemble(parts, tree)
+            left = stage.prune(tree, plan.bundle.prune, provenance, plan.bundle.name)
+            vendored_names = {plan.bundle.name, *(package.name for package in plan.lock.packages)}
+            stage.refuse_vendored_native(tree, left, vendored_names)
+        (folder / stage.PROVENANCE).write_text(json.dumps(left, indent=1, sort_keys=True), "utf-8")
+        records = [_plain(record) for record in _source_records(plan, vendored)]
+        (folder / SOURCES).write_text(json.dumps(records, indent=1, sort_keys=True), "utf-8")
+
+    with clock.stage("stage", plan.title) as mark:
+        entry, mark.cached = store.make(plan.staged_key, build)
+    return entry
+
+
+def _plain(record: manifest.SourceRecord) -> dict[str, str]:
+    return {name: getattr(record, name) for name in record.__struct_fields__}
+
+
+def _contributions(
+    plan: Plan,
+    components: Mapping[str, Entry],
+    vendored: application.Vendored,
+    programs: Entry,
+    root: Path,
+    work: Path,
+) -> Iterator[stage.Contribution]:
+    bundle = plan.bundle
+    yield stage.Contribution(plan.interpreter.name, components[plan.interpreter.name].tree / "bundle", ".")
+    yield stage.Contribution(bundle.name, vendored.entry.tree, ".", vendored.provenance)
+    for native in bundle.native:
+        yield stage.Contribution(native.component, components[native.component].tree / native.from_, native.to)
+    yield stage.Contribution(stubs.SOURCE, programs.tree, ".")
+    for item in plan.components:
+        yield stage.Contribution(
+            item.name, components[item.name].path / component.LICENCES, f"{stage.LICENCES}/{item.name}"
+        )
+    for name, folder in vendored.licence_folders.items():
+        yield stage.Contribution(name, folder, f"{stage.LICENCES}/{name}")
+    for runtime in plan.toolchain.runtime:
+        text = root / runtime.licence_file
+        yield stage.Contribution(runtime.name, text, f"{stage.LICENCES}/{runtime.name}/{text.name}")
+    yield stage.Contribution(stubs.SOURCE, plan.project.root / "LICENSE", f"{stage.LICENCES}/{stubs.SOURCE}/LICENSE")
+    description = work / stage.DESCRIPTION
+    description.write_bytes(stage.bundle_description(bundle, plan.options.target))
+    yield stage.Contribution(stubs.SOURCE, description, stage.DESCRIPTION)
+
+
+def _source_records(plan: Plan, vendored: application.Vendored) -> Iterator[manifest.SourceRecord]:
+    bundle = plan.bundle
+    shipped = {bundle.interpreter, *(native.component for native in bundle.native)}
+    yield manifest.SourceRecord(
+        name=bundle.name, version=bundle.version, kind="application", licence=bundle.licence, purl=bundle.purl,
+        digest=bundle.source.digest,
+    )  # fmt: skip
+    for item in plan.components:
+        yield manifest.SourceRecord(
+            name=item.name, version=item.version, kind="component" if item.name in shipped else "linked",
+            licence=item.licence, purl=item.purl, digest=item.source.digest,
+        )  # fmt: skip
+    for package in plan.lock.packages:
+        yield manifest.SourceRecord(
+            name=package.name, version=package.version, kind="dependency", licence=vendored.licences[package.name],
+            purl=f"pkg:pypi/{package.name}@{package.version}", digest=f"sha256:{package.sha256}",
+        )  # fmt: skip
+    for runtime in plan.toolchain.runtime:
+        version = plan.toolchain_lock.packages[runtime.package]
+        yield manifest.SourceRecord(
+            name=runtime.name, version=version, kind="linked", licence=runtime.licence,
+            purl=f"pkg:deb/debian/{runtime.package}@{version}", digest=f"deb:{runtime.package}={version}",
+        )  # fmt: skip
+    digest = path_digest(plan.project.root / "launcher")
+    yield manifest.SourceRecord(
+        name=stubs.SOURCE, version="1", kind="launcher", licence=stubs.LICENCE,
+        purl=f"pkg:generic/{stubs.SOURCE}@1", digest=f"tree:{digest}",
+    )  # fmt: skip
+
+
+def _components(plan: Plan, sources: Sources, root: Path, store: Store, clock: Clock) -> Mapping[str, Entry]:
+    entries: dict[str, Entry] = {}
+    for item in plan.components:
+        with clock.stage("component", f"{item.name} {item.version}") as mark:
+            entries[item.name], mark.cached = component.build_component(
+                item,
+                plan.component_keys[item.name],
+                sources.components[item.name].path,
+                plan.project,
+                plan.environment,
+                root,
+                entries,
+                store,
+                clock.reporter,
+            )
+    return entries
+
+
+def _root(plan: Plan, store: Store, clock: Clock) -> Path:
+    with clock.stage("build root", plan.root.name) as mark:
+        entry, mark.cached = buildroot.make_root(plan.root, store, clock.reporter, offline=plan.options.offline)
+        sandbox.probe(entry.tree)
+    return entry.tree

@@ -1,0 +1,1 @@
+"""Getting upstream sources: origins, verification, the store that keeps them, and safe unpacking."""

@@ -1,0 +1,123 @@
+"""A bundle's programs: small stubs compiled from launcher/ that load the bundled python and run one module."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from packager import trees
+from packager.application import ICONS, Vendored
+from packager.component import Environment
+from packager.errors import SpecError
+from packager.keys import Key, path_digest
+from packager.progress import Reporter
+from packager.sandbox import OUT, SRC, Sandbox
+from packager.specs import model
+from packager.specs.load import Project
+from packager.store import Entry, Store
+
+SOURCE = "launcher"
+LICENCE = "GPL-3.0-or-later"
+FOLDER = "launcher"
+FORMAT = 1
+#: What of launcher/ goes into a stub; the rest of the folder is documentation.
+INPUTS = ("stub.c", "stub.manifest", "stub.rc")
+
+_BUILD = """
+$TRIPLET-windres -O coff stub.rc stub.res.o
+$TRIPLET-gcc $CFLAGS -std=c11 -Wall -Wextra -Werror -municode $STUB_SUBSYSTEM stub.c stub.res.o \\
+    $LDFLAGS -o /build/out/$STUB_FILE
+"""
+
+
+def stubs_key(
+    bundle: model.Bundle, project: Project, environment: Environment, application: Key, interpreter: model.Component
+) -> Key:
+    """Everything that goes into the stubs; of the application only its icons, which its key stands for."""
+    return Key(
+        "stubs",
+        bundle.name,
+        {
+            "format": FORMAT,
+            "version": bundle.version,
+            "entry_points": bundle.entry_points,
+            "sources": {name: path_digest(project.root / FOLDER / name) for name in INPUTS},
+            "icons": application.digest if any(point.icon for point in bundle.entry_points) else None,
+            "python": python_library(interpreter),
+            "build": _BUILD,
+            "environment": environment.inputs(),
+        },
+    )
+
+
+def build_stubs(
+    bundle: model.Bundle,
+    key: Key,
+    project: Project,
+    environment: Environment,
+    interpreter: model.Component,
+    root: Path,
+    vendored: Vendored,
+    store: Store,
+    reporter: Reporter,
+) -> tuple[Entry, bool]:
+    """Compile one program per entry point, or find them in the store (then True)."""
+
+    def build(folder: Path) -> None:
+        out = folder / "tree"
+        out.mkdir()
+        for point in bundle.entry_points:
+            with store.work() as work:
+                for name in INPUTS:
+                    trees.copy_file(project.root / FOLDER / name, work / name)
+                icon = vendored.entry.path / ICONS / f"{point.name}.ico"
+                if icon.is_file():
+                    trees.copy_file(icon, work / "stub.ico")
+                (work / "config.h").write_text(
+                    config_header(bundle, point, python_library(interpreter), icon=icon.is_file()), "utf-8"
+                )
+                log = store.log(f"{bundle.name}-stubs")
+                Sandbox(
+                    root,
+                    writable={SRC: work, OUT: out},
+                    env={
+                        **environment.variables(),
+                        "STUB_FILE": f"{point.name}.exe",
+                        "STUB_SUBSYSTEM": "-mconsole" if point.console else "-mwindows",
+                    },
+                ).run(["bash", "-euc", _BUILD], what=f"compiling {point.name}.exe", log=log, reporter=reporter)
+
+    return store.make(key, build)
+
+
+def config_header(bundle: model.Bundle, point: model.EntryPoint, python: str, *, icon: bool) -> str:
+    """The ``config.h`` that a stub is compiled with: see launcher/README.md."""
+    values = {
+        "STUB_NAME": json.dumps(point.name),
+        "STUB_MODULE": json.dumps(point.module),
+        "STUB_PYTHON": json.dumps(python),
+        "STUB_DESCRIPTION": json.dumps(point.description),
+        "STUB_PRODUCT": json.dumps(bundle.name),
+        "STUB_VERSION": json.dumps(bundle.version),
+        "STUB_VERSION_WORDS": version_words(bundle.version),
+    }
+    lines = [f"#define {name} {value}" for name, value in values.items()]
+    if not point.console:
+        lines.append("#define STUB_WINDOWLESS 1")
+    if icon:
+        lines.append('#define STUB_ICON "stub.ico"')
+    return "\n".join(lines) + "\n"
+
+
+def version_words(version: str) -> str:
+    """A version as the four 16-bit numbers of a VERSIONINFO resource: ``4.3.4`` is ``4,3,4,0``."""
+    numbers = [int(part) for part in version.split(".") if part.isdecimal()][:4]
+    if not numbers or max(numbers) > 0xFFFF:
+        raise SpecError(f"version: expected numbers with dots, each below 65536, found {version!r}")
+    return ",".join(str(number) for number in [*numbers, 0, 0, 0, 0][:4])
+
+
+def python_library(interpreter: model.Component) -> str:
+    """The name of the interpreter's DLL without its ending: 3.13.5 has ``python313``."""
+    major, minor, *_ = interpreter.version.split(".")
+    return f"python{major}{minor}"

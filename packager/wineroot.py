@@ -1,0 +1,20 @@
+"""The Wine that `packager run` uses: a Debian root and a ready-made prefix, both made once and kept in the store."""
+
+from __future__ import annotations
+
+from packager import wine
+from packager.buildroot import Root, make_root
+from packager.keys import Key, code_digest
+from packager.progress import Reporter
+from packager.store import Store
+
+#: Wine 10, the first in Debian that runs CPython 3.13 with its output in a file.
+ROOT = Root("wine", "trixie", ("wine", "wine64"))
+
+
+def get_wine(store: Store, reporter: Reporter, *, offline: bool = False) -> wine.Wine:
+    """Wine's root and prefix, from the store or made now. Raises what :func:`make_root` raises."""
+    root, _ = make_root(ROOT, store, reporter, offline=offline)
+    key = Key("wine-prefix", "trixie", {"root": ROOT.key.digest, "code": code_digest("packager.wine")})
+    prefix, _ = store.make(key, lambda folder: wine.make_prefix_template(root.tree, folder / "tree"), check="stat")
+    return wine.Wine(root.tree, prefix.tree)

@@ -1,0 +1,226 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tell Meson what CPython's PCbuild/*.vcxproj say, translated for GCC.
+
+``describe.py SOURCE DEPENDENCIES``: SOURCE is the top of CPython's source, DEPENDENCIES the folder that holds one
+folder (``include``, ``lib``) per external library.  Prints one fact per line, key and value separated by a tab:
+
+    project NAME, file NAME, kind dll|exe|pyd, subsystem console|windows, stack BYTES, noentry yes|no, flag ARG...,
+        per group of sources with the same flags:
+        group N, define X..., include DIR..., includeafter DIR..., source FILE...
+    link ARG..., export NAME..., resource FILE..., end NAME
+    and after all projects: frozen MODULE|SOURCE|HEADER..., field3 N, version M.N
+
+Meson has no way to read JSON or TOML, hence the lines.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vcxproj import Item, Project, ProjectError, read_project
+
+#: Stands before a library's name in paths while a project is evaluated: "external:/zlib/...".
+EXTERNAL = "external:/"
+
+
+@dataclass(frozen=True)
+class Version:
+    """CPython's version as Include/patchlevel.h has it, and the third field of its Windows file version."""
+
+    major: int
+    minor: int
+    micro: int
+    field3: int
+
+
+def read_version(patchlevel: str) -> Version:
+    """The version in the text of Include/patchlevel.h; raises ProjectError if a number is missing.
+
+    The third field is 1000 * micro + 10 * level + serial, the sum that PCbuild/field3.py explains.
+    """
+
+    def number(name: str) -> int:
+        match = re.search(rf"^#define\s+{name}\s+(\w+)", patchlevel, re.MULTILINE)
+        if match is None:
+            raise ProjectError(f"patchlevel.h: expected a definition of {name}, found none")
+        value = match.group(1)
+        return number(value) if value.startswith("PY_") else int(value, 0)
+
+    major, minor, micro = (number(f"PY_{part}_VERSION") for part in ("MAJOR", "MINOR", "MICRO"))
+    field3 = 1000 * micro + 10 * number("PY_RELEASE_LEVEL") + number("PY_RELEASE_SERIAL")
+    return Version(major, minor, micro, field3)
+
+
+def outside_properties(data: Mapping[str, Any], version: Version) -> dict[str, str]:
+    """The properties that replace what MSBuild would compute, look up or be told."""
+    properties = {
+        "MajorVersionNumber": str(version.major),
+        "MinorVersionNumber": str(version.minor),
+        "MicroVersionNumber": str(version.micro),
+        "Field3Value": str(version.field3),
+        "IntDir": "generated:/",
+        "Py_IntDir": "generated:/",
+        "GeneratedPyConfigDir": "generated:/",
+        "GeneratedFrozenModulesDir": "generated:/",
+        "OutDir": "output:/",
+        **data["properties"],
+    }
+    for name, library in data["libraries"].items():
+        properties[library["property"]] = f"{EXTERNAL}{name}/"
+    return properties
+
+
+def source_path(path: str) -> str:
+    """A path out of a project file, relative to the top of the source: ``..\\Modules\\x.c`` becomes ``Modules/x.c``."""
+    path = path.replace("\\", "/")
+    if path.startswith((EXTERNAL, "generated:/", "output:/")):
+        return path
+    return posixpath.normpath(path.removeprefix("../"))
+
+
+def external_name(path: str) -> str | None:
+    """The library that a path belongs to, None for CPython's own."""
+    return path[len(EXTERNAL) :].split("/")[0] if path.startswith(EXTERNAL) else None
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What the compiler is told for one source file."""
+
+    definitions: tuple[str, ...]
+    includes: tuple[str, ...]
+    includes_after: tuple[str, ...]
+
+
+def compiler_flags(item: Item, data: Mapping[str, Any]) -> Flags:
+    """Definitions and folders of one ClCompile item, in GCC's terms."""
+    rules = data["definitions"]
+    definitions = [rules["replace"].get(entry, entry) for entry in item.values("PreprocessorDefinitions")]
+    definitions = [entry for entry in definitions if entry.partition("=")[0] not in rules["drop"]] + rules["add"]
+    folders = [source_path(folder) for folder in item.values("AdditionalIncludeDirectories")]
+    folders = [folder for folder in folders if folder not in data["include-folders"]["drop"]]
+    after = tuple(folder for folder in folders if folder in data["include-folders"]["after"])
+    before = (folder for folder in folders if folder not in after)
+    return Flags(tuple(dict.fromkeys(definitions)), tuple(dict.fromkeys(before)), after)
+
+
+def sources(project: Project, data: Mapping[str, Any]) -> dict[Flags, list[str]]:
+    """CPython's own sources of a project, grouped by flags, in file order; those of libraries are left out."""
+    groups: dict[Flags, list[str]] = {}
+    for item in project.of_kind("ClCompile"):
+        path = source_path(item.include)
+        if external_name(path) is None:
+            groups.setdefault(compiler_flags(item, data), []).append(path)
+    return groups
+
+
+def libraries(project: Project, data: Mapping[str, Any]) -> tuple[str, ...]:
+    """The external libraries whose folders a project names, in the data file's order."""
+    named = {
+        external_name(source_path(folder))
+        for item in project.of_kind("ClCompile")
+        for folder in (item.include, *item.values("AdditionalIncludeDirectories"))
+    }
+    return tuple(name for name in data["libraries"] if name in named)
+
+
+def system_libraries(project: Project, data: Mapping[str, Any]) -> tuple[str, ...]:
+    """The import libraries of Windows that a project links, as ``-l`` names, without those that stand for ours."""
+    ours = {name for library in data["libraries"].values() for name in library.get("replaces", ())}
+    names = [
+        posixpath.basename(entry.replace("\\", "/")).lower().removesuffix(".lib")
+        for entry in project.defaults("Link", "AdditionalDependencies")
+    ]
+    names += data["link"].get(project.name, [])
+    return tuple(dict.fromkeys(name for name in names if name not in ours))
+
+
+def exported(project: Project) -> tuple[str, ...]:
+    """Names that a project exports through the linker's options (``/EXPORT:name,PRIVATE``)."""
+    options = project.definitions.get("Link", {}).get("AdditionalOptions", "")
+    return tuple(re.findall(r"/EXPORT:(\w+)", options))
+
+
+def output_file(project: Project) -> tuple[str, str]:
+    """File name of a project's output and its kind: dll, exe or pyd."""
+    extension = project.properties.get("TargetExt", "")
+    if not extension:
+        extension = ".exe" if project.properties.get("ConfigurationType") == "Application" else ".dll"
+    return project.properties.get("TargetName", project.name) + extension, extension[1:]
+
+
+def folder_path(folder: str, dependencies: str) -> str:
+    """An include folder as Meson shall see it: a library's is its ``include`` in ``dependencies``."""
+    name = external_name(folder)
+    return folder if name is None else f"{dependencies}/{name}/include"
+
+
+def describe_project(project: Project, data: Mapping[str, Any], dependencies: str) -> Iterator[tuple[str, str]]:
+    """The facts about one project, as key and value."""
+    name, kind = output_file(project)
+    link = project.definitions.get("Link", {})
+    used = libraries(project, data)
+    yield "project", project.name
+    yield "file", name
+    yield "kind", kind
+    yield "subsystem", link.get("SubSystem", "Windows").lower()
+    yield "stack", str(int(link.get("StackReserveSize", "0")) * data["stack"]["factor"])
+    yield "noentry", "yes" if link.get("NoEntryPoint", "").lower() == "true" else "no"
+    yield from (("flag", argument) for argument in data["flags"].get(project.name, ()))
+    for number, (flags, files) in enumerate(sources(project, data).items()):
+        yield "group", str(number)
+        yield from (("define", entry) for entry in flags.definitions)
+        yield from (("include", folder_path(folder, dependencies)) for folder in flags.includes)
+        yield from (("includeafter", folder) for folder in flags.includes_after)
+        yield from (("source", file) for file in files)
+    yield from (("link", f"-L{dependencies}/{library}/lib") for library in used)
+    yield from (("link", f"-l{file}") for library in used for file in data["libraries"][library]["link"])
+    yield from (("link", f"-l{file}") for file in system_libraries(project, data))
+    yield from (("export", symbol) for symbol in exported(project))
+    yield from (("resource", source_path(item.include)) for item in project.of_kind("ResourceCompile"))
+    yield "end", project.name
+
+
+def describe_frozen(project: Project) -> Iterator[tuple[str, str]]:
+    """The modules frozen into the core: module name, its source, the header made of it."""
+    for item in (*project.of_kind("None"), *project.of_kind("GetPath")):
+        header = posixpath.basename(item.metadata["OutFile"].replace("\\", "/"))
+        yield "frozen", "|".join((item.metadata["ModName"], source_path(item.include), header))
+
+
+def describe(source: Path, dependencies: str, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """All facts about the wanted projects of the CPython source at ``source``."""
+    version = read_version((source / "Include" / "patchlevel.h").read_text(encoding="utf-8"))
+    outside = outside_properties(data, version)
+    folder = source / "PCbuild"
+    for name in data["projects"]:
+        yield from describe_project(read_project(folder / f"{name}.vcxproj", outside), data, dependencies)
+    yield from describe_frozen(read_project(folder / "_freeze_module.vcxproj", outside))
+    yield "field3", str(version.field3)
+    yield "version", f"{version.major}.{version.minor}"
+
+
+def main(arguments: Iterable[str]) -> int:
+    """Print the description; 1 and one line on stderr if a project file is not understood."""
+    source, dependencies = arguments
+    with (Path(__file__).parent / "build.toml").open("rb") as file:
+        data = tomllib.load(file)
+    try:
+        for key, value in describe(Path(source), dependencies, data):
+            print(f"{key}\t{value}")
+    except (ProjectError, OSError) as error:
+        print(f"describe.py: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,127 @@
+"""Bundles built for real, once a session; everything here is marked ``integration``."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+#: What a project on disk consists of, for tests that change a copy of it.
+PROJECT = ("bundle_specs", "patches", "launcher", "LICENSE")
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Everything in this folder builds, runs Wine or uses package mirrors."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.integration)
+
+
+def packager(
+    *arguments: str | Path,
+    cwd: Path = ROOT,
+    env: dict[str, str] | None = None,
+    stdin: bytes = b"",
+    prefix: Sequence[str] = (),
+    timeout: float = 1500,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the command line as a user would, in a process of its own."""
+    return subprocess.run(
+        [*prefix, sys.executable, "-m", "packager", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
+        input=stdin,
+        capture_output=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def copy_project(dest: Path) -> Path:
+    """A project to change: specs, patches and launcher sources of this one."""
+    dest.mkdir(parents=True)
+    for name in PROJECT:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, dest / name)
+        else:
+            shutil.copy(source, dest / name)
+    return dest
+
+
+@dataclass(frozen=True)
+class BuiltBundle:
+    """A bundle that was built: its folder, and what `build --json` said."""
+
+    folder: Path
+    out: Path
+    document: dict[str, Any]
+
+    def run(self, *arguments: str | Path, python: bool = False, **options: Any) -> subprocess.CompletedProcess[bytes]:
+        """Run its entry point, or its python, through `packager run`."""
+        switches = ["--python"] if python else []
+        return packager("run", *switches, *options.pop("switches", ()), self.folder, "--", *arguments, **options)
+
+    def output(self, *arguments: str | Path, **options: Any) -> str:
+        """The same, for commands that must succeed: what they print, with Unix line ends."""
+        done = self.run(*arguments, **options)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode().replace("\r\n", "\n")
+
+
+@functools.cache
+def _built(spec: str, out: Path) -> BuiltBundle | str:
+    done = packager("--json", "build", spec, "--out", out, timeout=3000)
+    said = done.stderr.decode()
+    if done.returncode == 3 and "git https://" in said:
+        return f"the git repository of {spec} cannot be reached from here: {said.strip().splitlines()[-2].strip()}"
+    assert done.returncode == 0, said
+    document = json.loads(done.stdout)["built"][0]
+    return BuiltBundle(Path(document["folder"]), out, document)
+
+
+@pytest.fixture(scope="session")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The session's output folder."""
+    return tmp_path_factory.mktemp("dist")
+
+
+@pytest.fixture(scope="session")
+def electrum(out: Path) -> BuiltBundle:
+    """The bundle ``electrum``."""
+    built = _built("electrum", out)
+    assert isinstance(built, BuiltBundle), built
+    return built
+
+
+@pytest.fixture(scope="session")
+def electrum_nmc(out: Path) -> BuiltBundle:
+    """The bundle ``electrum-nmc``; skipped where its repository cannot be reached."""
+    built = _built("electrum-nmc", out)
+    if isinstance(built, str):
+        pytest.skip(built)
+    return built
+
+
+@pytest.fixture(params=["electrum", "electrum_nmc"])
+def bundle(request: pytest.FixtureRequest) -> BuiltBundle:
+    """Each of the two bundles in turn."""
+    found: BuiltBundle = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(scope="session")
+def store() -> Path:
+    """The store that the session's bundles are built in."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("PACKAGER_STORE") or cache / "electrum-packager")
