@@ -7,11 +7,14 @@ read-only. The build root's packages are compared with the toolchain's lock befo
 from __future__ import annotations
 
 import re
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from packager import process, sandbox
+from packager.disk import full
 from packager.errors import MachineError, SourceError
 from packager.keys import Key
 from packager.progress import Reporter
@@ -21,6 +24,8 @@ from packager.store import Entry, Store
 
 #: Raised when the way a root is made changes, so that stores make theirs anew.
 FORMAT = 1
+#: Free bytes that making a root takes, in the store and where mmdebstrap works.
+ROOM = 2_500_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,10 @@ def make_root(root: Root, store: Store, reporter: Reporter, *, offline: bool) ->
 def bootstrap(root: Root, folder: Path, reporter: Reporter) -> None:
     """Make a root as ``folder/tree``, without comparing it with any lock. Raises as :func:`make_root`."""
     process.which("mmdebstrap")
+    for place in (folder, Path(tempfile.gettempdir())):
+        # apt does not end by itself when the disk becomes full under it.
+        if shutil.disk_usage(place).free < ROOM:
+            raise full(place, need=ROOM)
     archive = folder / "root.tar"
     sources = "\n".join(debian.apt_sources_lines(root.suite, kind="deb"))
     try:

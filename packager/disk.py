@@ -40,12 +40,12 @@ def reraise_if_full(exc: OSError, path: Path) -> None:
         ) from exc
 
 
-def full(path: Path) -> DiskError:
-    """The error for a full disk, naming the folder and the bytes that are free there."""
+def full(path: Path, *, need: int | None = None) -> DiskError:
+    """The error for a full disk, naming the folder, the bytes that are free there and those that are needed."""
     folder = next((p for p in (path, *path.parents) if p.is_dir()), Path("/"))
     free = shutil.disk_usage(folder).free
     return DiskError(
-        f"{folder}: the disk is full: {free:,} bytes are free",
+        f"{folder}: the disk is full: {free:,} bytes are free" + (f", {need:,} are needed" if need else ""),
         hint="free some space, or name a store on another disk with --store, and run the same command again",
     )
 

@@ -27,7 +27,7 @@ from packager.errors import BuildError, SpecError
 #: The file in a bundle that says how to start it.
 BUNDLE_FILE = "bundle.json"
 #: After Ctrl-C a program may take this long to end by itself, in seconds.
-GRACE = 10.0
+GRACE = 3.0
 #: How long ``join`` waits for a run that is still starting, in seconds.
 JOIN_WAIT = 10.0
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from packager import process
+from packager.disk import raise_if_child_was_full
 from packager.errors import BuildError, MachineError
 from packager.progress import Reporter
 
@@ -61,16 +62,23 @@ class Sandbox:
         return [*line, "--chdir", cwd, *command]
 
     def run(self, command: Sequence[str], *, what: str, log: Path, reporter: Reporter, cwd: str = SRC) -> None:
-        """Run ``command`` to its end; its output goes to ``log`` and the reporter. BuildError if it fails."""
+        """Run ``command`` to its end; its output goes to ``log`` and the reporter.
+
+        BuildError if it fails, MachineError if it failed because the disk is full.
+        """
         process.which("bwrap", "bubblewrap")
-        process.stream(
-            self.argv(command, cwd=cwd),
-            what=what,
-            log=log,
-            env=_HOST_ENV,
-            on_line=reporter.output,
-            error=BuildError,
-        )
+        try:
+            process.stream(
+                self.argv(command, cwd=cwd),
+                what=what,
+                log=log,
+                env=_HOST_ENV,
+                on_line=reporter.output,
+                error=BuildError,
+            )
+        except BuildError as exc:
+            raise_if_child_was_full(exc.details, log.parent)
+            raise
 
 
 #: What bubblewrap itself is started with; nothing of it reaches the step.

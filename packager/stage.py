@@ -12,6 +12,7 @@ from pathlib import Path
 
 from packager import trees
 from packager.errors import BuildError, SpecError
+from packager.manifest import file_mode
 from packager.nativecode import HEAD, NativeFile, native_kind, refuse_native
 from packager.prune import apply_prune
 from packager.specs import model
@@ -51,6 +52,7 @@ def assemble(contributions: Iterable[Contribution], tree: Path) -> dict[str, str
             target = tree / relative
             target.parent.mkdir(parents=True, exist_ok=True)
             trees.copy_file(origin, target)
+            target.chmod(file_mode(relative))
     return provenance
 
 

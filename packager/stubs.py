@@ -23,10 +23,11 @@ FORMAT = 1
 #: What of launcher/ goes into a stub; the rest of the folder is documentation.
 INPUTS = ("stub.c", "stub.manifest", "stub.rc")
 
+#: The stack is as large as python.exe's (patches/cpython/overlay/mingw/build.toml says why).
 _BUILD = """
-$TRIPLET-windres -O coff stub.rc stub.res.o
+$TRIPLET-windres -c 65001 -O coff stub.rc stub.res.o
 $TRIPLET-gcc $CFLAGS -std=c11 -Wall -Wextra -Werror -municode $STUB_SUBSYSTEM stub.c stub.res.o \\
-    $LDFLAGS -o /build/out/$STUB_FILE
+    $LDFLAGS -Wl,--stack,8000000 -o /build/out/$STUB_FILE
 """
 
 
@@ -93,12 +94,12 @@ def build_stubs(
 def config_header(bundle: model.Bundle, point: model.EntryPoint, python: str, *, icon: bool) -> str:
     """The ``config.h`` that a stub is compiled with: see launcher/README.md."""
     values = {
-        "STUB_NAME": json.dumps(point.name),
-        "STUB_MODULE": json.dumps(point.module),
-        "STUB_PYTHON": json.dumps(python),
-        "STUB_DESCRIPTION": json.dumps(point.description),
-        "STUB_PRODUCT": json.dumps(bundle.name),
-        "STUB_VERSION": json.dumps(bundle.version),
+        "STUB_NAME": _quoted(point.name),
+        "STUB_MODULE": _quoted(point.module),
+        "STUB_PYTHON": _quoted(python),
+        "STUB_DESCRIPTION": _quoted(point.description),
+        "STUB_PRODUCT": _quoted(bundle.name),
+        "STUB_VERSION": _quoted(bundle.version),
         "STUB_VERSION_WORDS": version_words(bundle.version),
     }
     lines = [f"#define {name} {value}" for name, value in values.items()]
@@ -107,6 +108,11 @@ def config_header(bundle: model.Bundle, point: model.EntryPoint, python: str, *,
     if icon:
         lines.append('#define STUB_ICON "stub.ico"')
     return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """A C string literal in UTF-8; JSON's escapes are C's, but windres takes ``\\u`` literally."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def version_words(version: str) -> str:

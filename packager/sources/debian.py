@@ -10,7 +10,9 @@ from __future__ import annotations
 import functools
 import os
 import re
+import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -18,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from packager import process
-from packager.disk import disk_errors, raise_if_child_was_full
+from packager.disk import disk_errors, full, raise_if_child_was_full
 from packager.errors import MachineError
 from packager.progress import Reporter
 from packager.sources.origin import OriginError, Want
@@ -39,6 +41,9 @@ _CONF = "".join(
         "APT::Update::Pre-Invoke", "APT::Update::Post-Invoke", "APT::Update::Post-Invoke-Success",
     )
 )  # fmt: skip
+#: Seconds without progress after which apt is given up.
+STALLED = 300
+_PERCENT = re.compile(r"^dlstatus:\d+:([\d.]+):")
 _PRINTED_URI = re.compile(r"^'([^']+)' (\S+) (\d+) ?(\S*)$")
 
 
@@ -170,6 +175,28 @@ def release_fields(text: str) -> dict[str, str]:
     return fields
 
 
+@dataclass(slots=True)
+class _Patience:
+    """Ends a wait for apt that would not end: apt 2.6 waits for ever when its transport found the disk full.
+
+    apt tells how far it is twice a second, whether it gets on or not.
+    """
+
+    folder: Path
+    last: str = ""
+    since: float = 0.0
+
+    def heard(self, percent: str, now: float | None = None) -> None:
+        """Called with each such word. Raises DiskError, or OriginError for a download that has stopped."""
+        now = time.monotonic() if now is None else now
+        if percent != self.last:
+            self.last, self.since = percent, now
+        elif now - self.since > 5 and shutil.disk_usage(self.folder).free < 1 << 16:
+            raise full(self.folder)
+        elif now - self.since > STALLED:
+            raise OriginError(f"apt got no further for {STALLED} s")
+
+
 @dataclass(frozen=True, slots=True)
 class _Located:
     """A file of a source package: the URI that apt gives for it, and its size."""
@@ -240,19 +267,31 @@ class Apt:
     def _update(self, suite: str, reporter: Reporter) -> None:
         """Fetch the lists. A failure is the reason given for every file of the suite afterwards not found."""
         reporter.note(f"fetching the list of Debian {suite}'s source packages")
-        log = self.folder / "update.log"
+        said: list[str] = []
+        patience = _Patience(self.folder)
+
+        def on_line(line: str) -> None:
+            if percent := _PERCENT.match(line):
+                patience.heard(percent[1])
+            else:
+                said.append(line)
+                reporter.output(line)
+
         try:
             process.stream(
-                ["apt-get", *self.options(own_sources=True), "--error-on=any", "update"],
+                [
+                    "apt-get", *self.options(own_sources=True), *_flags(["APT::Status-Fd=1"]),
+                    "--error-on=any", "update",
+                ],
                 what=f"apt-get update for Debian {suite}",
-                log=log,
+                log=self.folder / "update.log",
                 env=_environment(),
-                on_line=reporter.output,
+                on_line=on_line,
                 error=OriginError,
-            )
+            )  # fmt: skip
         except OriginError as exc:
-            raise_if_child_was_full(exc.details, self.folder)
-            errors = [line for line in exc.details if line.startswith(("E:", "W:"))]
+            raise_if_child_was_full(said, self.folder)
+            errors = [line for line in said if line.startswith(("E:", "W:"))]
             # an updates suite that the mirror lacks must not stand in the way of what the main suite has
             if not any(self.folder.glob("lists/*Sources*")):
                 raise OriginError(_reason("the list of source packages could not be fetched", errors)) from exc
@@ -311,10 +350,12 @@ class Apt:
         stamp = partial.with_name(f"{partial.name}.mtime")
         _restore_mtime(partial, stamp)
         said: list[str] = []
+        patience = _Patience(partial.parent)
 
         def on_line(line: str) -> None:
             for part in line.split("\r"):
-                if percent := re.match(r"^dlstatus:\d+:([\d.]+):", part):
+                if percent := _PERCENT.match(part):
+                    patience.heard(percent[1])
                     reporter.transfer(want.file, int(float(percent[1]) * place.size / 100), place.size)
                 elif modified := re.match(r"^Last-Modified: (.+)$", part.strip(), re.IGNORECASE):
                     stamp.write_text(modified[1])

@@ -120,7 +120,8 @@ class _Getter:
         lacking: list[MachineError] = []
         for number, origin in enumerate(origins, 1):
             try:
-                return Fetched(get(origin), describe(origin), cached=False)
+                with disk_errors(self.store.root):
+                    return Fetched(get(origin), describe(origin), cached=False)
             except DiskError:
                 raise
             except (OriginError, MachineError) as exc:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from packager.disk import DiskError
 from packager.errors import MachineError
 from packager.sources import debian
 from packager.sources.debian import Apt, DebianMirrors, choose_mirrors, parse_showsrc, release_fields, release_files
@@ -219,6 +220,21 @@ def test_no_mirror(mirror: Mirror, tmp_path: Path, heard: Heard, monkeypatch: py
     apt = Apt(tmp_path / "apt", mirror.at("http://127.0.0.1:1/"))
     with pytest.raises(OriginError, match=r"the list of source packages could not be fetched: .*127.0.0.1"):
         apt.download(origin("x_1.orig.tar"), want("x_1.orig.tar"), tmp_path / "p", heard)
+
+
+def test_patience(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    patience = debian._Patience(tmp_path)
+    for now in range(0, 1000, 100):
+        patience.heard(f"{now}", float(now))
+    patience.heard("900", 1200.0)
+    with pytest.raises(OriginError, match=r"apt got no further for 300 s"):
+        patience.heard("900", 1201.0)
+    # apt waits for ever when its transport finds the disk full
+    monkeypatch.setattr("packager.disk.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))
+    patience.heard("910", 2000.0)
+    patience.heard("910", 2004.0)
+    with pytest.raises(DiskError, match=r"the disk is full: 0 bytes are free"):
+        patience.heard("910", 2006.0)
 
 
 @needs_apt
