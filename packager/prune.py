@@ -58,6 +58,7 @@ def plan_prune(sizes: Mapping[str, int], rules: Sequence[Prune], spec: str) -> t
     """
     taken: set[str] = set()
     plan: list[Pruned] = []
+    stale: list[str] = []
     for number, rule in enumerate(rules):
         try:
             matcher = glob_pattern(rule.path)
@@ -65,12 +66,12 @@ def plan_prune(sizes: Mapping[str, int], rules: Sequence[Prune], spec: str) -> t
             raise SpecError.at(spec, f"prune[{number}].path", f"a pattern ({exc})", repr(rule.path)) from exc
         matched = [path for path in sorted(sizes) if matcher.fullmatch(path)]
         if not matched:
-            raise SpecError.at(
-                spec, f"prune[{number}].path", "a pattern that matches a file", f"{rule.path!r}, which matches none"
-            )
+            stale.append(f"{spec}: prune[{number}].path: expected a pattern that matches a file, found {rule.path!r}")
         fresh = tuple(path for path in matched if path not in taken)
         taken.update(fresh)
         plan.append(Pruned(rule, fresh, sum(sizes[path] for path in fresh)))
+    if stale:
+        raise SpecError(f"{stale[0]}, which matches none", details=stale[1:], hint="take out rules that have no use")
     return tuple(plan)
 
 

@@ -23,11 +23,12 @@ FORMAT = 1
 #: What of launcher/ goes into a stub; the rest of the folder is documentation.
 INPUTS = ("stub.c", "stub.manifest", "stub.rc")
 
-#: The stack is as large as python.exe's (patches/cpython/overlay/mingw/build.toml says why).
+#: The stack is as large as python.exe's (patches/cpython/overlay/mingw/build.toml says why). CFLAGS stay
+#: out of the link: with -fstack-protector there, GCC's libssp comes in instead of mingw-w64's own guard.
 _BUILD = """
 $TRIPLET-windres -c 65001 -O coff stub.rc stub.res.o
-$TRIPLET-gcc $CFLAGS -std=c11 -Wall -Wextra -Werror -municode $STUB_SUBSYSTEM stub.c stub.res.o \\
-    $LDFLAGS -Wl,--stack,8000000 -o /build/out/$STUB_FILE
+$TRIPLET-gcc $CFLAGS -std=c11 -Wall -Wextra -Werror -municode -c stub.c -o stub.o
+$TRIPLET-gcc -municode $STUB_SUBSYSTEM stub.o stub.res.o $LDFLAGS -Wl,--stack,8000000 -o /build/out/$STUB_FILE
 """
 
 
