@@ -73,7 +73,7 @@ def describe(tree: Path, provenance: Mapping[str, str], sources: Iterable[Source
     return Manifest(
         format=FORMAT,
         sources=tuple(known[name] for name in sorted(used | {n for n in known if known[n].kind == "linked"})),
-        files=tuple(records),
+        files=tuple(sorted(records, key=lambda record: record.path)),
         **head,
     )
 

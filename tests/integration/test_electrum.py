@@ -76,7 +76,7 @@ def running(bundle: BuiltBundle, tmp_path: Path) -> Iterator[tuple[BuiltBundle, 
     data = tmp_path / "fresh"
     with daemon(bundle, data) as process:
         end = time.monotonic() + 120
-        while not (data / "daemon").exists():
+        while not ((data / "daemon").is_file() and (data / "daemon").read_text()):
             assert process.poll() is None, "the daemon ended early"
             assert time.monotonic() < end, "the daemon did not start"
             time.sleep(0.2)
