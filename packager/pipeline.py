@@ -120,6 +120,10 @@ def make_plan(project: Project, spec: str, options: Options) -> Plan:
             "native": bundle.native,
             "prune": [rule.path for rule in bundle.prune],
             "runtime": toolchain.runtime,
+            # Another pin has to be checked, although it changes nothing that is built.
+            "signatures": [
+                _signature_inputs(project, source) for source in (bundle.source, *(item.source for item in components))
+            ],
             "code": code_digest("packager.stage", "packager.prune", "packager.nativecode", "packager.trees"),
         },
     )
@@ -151,6 +155,17 @@ def make_plan(project: Project, spec: str, options: Options) -> Plan:
         project, bundle, components, toolchain, toolchain_lock, lock, options, environment, root, keys,
         application_key, stubs_key, staged_key, normalised_key, emitted_key,
     )  # fmt: skip
+
+
+def _signature_inputs(project: Project, source: model.Source) -> Mapping[str, object] | None:
+    pinned = source.signature
+    if pinned is None:
+        return None
+    return {
+        "sha256": pinned.sha256,
+        "keyring": path_digest(project.specs / pinned.keyring),
+        "fingerprints": pinned.fingerprints,
+    }
 
 
 def _normaliser_modules() -> Sequence[str]:

@@ -103,7 +103,7 @@ def stream(
     """Run a long command: its output goes to ``log`` and, by lines, to ``on_line``. Raises ``error`` if it fails."""
     last: deque[str] = deque(maxlen=TAIL_LINES)
     with (
-        log.open("wb") as sink,
+        log.open("wb", buffering=0) as sink,
         _started(argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT) as child,
     ):
         assert child.stdout is not None

@@ -9,13 +9,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.integration.conftest import ROOT, BuiltBundle, copy_project, packager
-
-DONE_ANEW = {"launcher": {"launcher", "stage", "normalise", "audit", "emit", "publish"}}
 
 
 def stages(document: bytes) -> dict[str, bool]:
@@ -194,8 +193,20 @@ def test_a_full_disk(project: Path, tmp_path: Path, store: Path) -> None:
     assert b"Traceback" not in done.stderr
 
 
-def start(project: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
+@pytest.fixture
+def started() -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Builds in the background; none outlives its test."""
+    processes: list[subprocess.Popen[bytes]] = []
+    yield processes
+    for process in processes:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def start(started: list[subprocess.Popen[bytes]], project: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(
         [sys.executable, "-m", "packager", "build", "electrum", "--out", str(project / "out"), *arguments],
         cwd=project,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -205,19 +216,22 @@ def start(project: Path, *arguments: str) -> subprocess.Popen[bytes]:
         # A background job of a shell ignores SIGINT; a user's foreground one does not.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
+    started.append(process)
+    return process
 
 
-def hold(project: Path) -> None:
-    """Make the build stop and wait in the middle of a component."""
+def hold(project: Path) -> str:
+    """Make the build stop and wait in the middle of a component; returns the word that it says then."""
+    word = f"holding {project}"
     spec = project / "bundle_specs/components/bzip2.toml"
-    edit(spec, 'script = """', 'script = """\necho holding; sleep 600')
+    edit(spec, 'script = """', f'script = """\necho "{word}"; sleep 600')
+    return word
 
 
-def wait_until_held(store: Path, process: subprocess.Popen[bytes]) -> None:
+def wait_until_held(store: Path, process: subprocess.Popen[bytes], word: str) -> None:
     log = store / "logs/bzip2.log"
     end = time.time() + 120
-    begun = time.time()
-    while not (log.exists() and log.stat().st_mtime > begun - 5 and "holding" in log.read_text()):
+    while not (log.exists() and word in log.read_text()):
         assert process.poll() is None, process.stdout.read() if process.stdout else b""
         assert time.time() < end
         time.sleep(0.1)
@@ -228,10 +242,12 @@ def work_folders(store: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupt_cleans_up(project: Path, store: Path, number: int, code: int) -> None:
-    hold(project)
-    process = start(project)
-    wait_until_held(store, process)
+def test_an_interrupt_cleans_up(
+    project: Path, store: Path, started: list[subprocess.Popen[bytes]], number: int, code: int
+) -> None:
+    word = hold(project)
+    process = start(started, project)
+    wait_until_held(store, process, word)
     process.send_signal(number)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == code, said
@@ -240,10 +256,12 @@ def test_an_interrupt_cleans_up(project: Path, store: Path, number: int, code: i
     assert not (project / "out").exists()
 
 
-def test_a_kill_leaves_nothing_that_the_next_run_minds(project: Path, store: Path, electrum: BuiltBundle) -> None:
-    hold(project)
-    process = start(project)
-    wait_until_held(store, process)
+def test_a_kill_leaves_nothing_that_the_next_run_minds(
+    project: Path, store: Path, electrum: BuiltBundle, started: list[subprocess.Popen[bytes]]
+) -> None:
+    word = hold(project)
+    process = start(started, project)
+    wait_until_held(store, process, word)
     process.kill()
     process.communicate()
     # bubblewrap's --die-with-parent takes the step along; the work folder is swept by the next run.
@@ -270,11 +288,11 @@ def test_damage_in_the_store_is_seen_and_mended(electrum: BuiltBundle, store: Pa
     assert (tmp_path / "out/SHA256SUMS").read_bytes() == sums_of(electrum)
 
 
-def test_two_builds_at_once_share_a_store(project: Path, store: Path) -> None:
+def test_two_builds_at_once_share_a_store(project: Path, started: list[subprocess.Popen[bytes]]) -> None:
     spec = project / "bundle_specs/electrum.toml"
     spec.write_text(spec.read_text() + f'\n[[prune]]\npath = "python/Lib/antigravity.pyc"\nreason = "{time.time()}"\n')
     shutil.copytree(project, project.parent / "second")
-    both = [start(project), start(project.parent / "second")]
+    both = [start(started, project), start(started, project.parent / "second")]
     outputs = [process.communicate(timeout=900)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     first, second = ((p / "out/SHA256SUMS").read_bytes() for p in (project, project.parent / "second"))
