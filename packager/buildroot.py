@@ -6,6 +6,7 @@ read-only. The build root's packages are compared with the toolchain's lock befo
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
@@ -20,7 +21,7 @@ from packager.keys import Key
 from packager.progress import Reporter
 from packager.sources import debian
 from packager.specs import model
-from packager.store import Entry, Store
+from packager.store import Entry, Store, remove
 
 #: Raised when the way a root is made changes, so that stores make theirs anew.
 FORMAT = 1
@@ -81,7 +82,12 @@ def make_root(root: Root, store: Store, reporter: Reporter, *, offline: bool) ->
 def bootstrap(root: Root, folder: Path, reporter: Reporter) -> None:
     """Make a root as ``folder/tree``, without comparing it with any lock. Raises as :func:`make_root`."""
     process.which("mmdebstrap")
-    for place in (folder, Path(tempfile.gettempdir())):
+    scratch = folder / "scratch"
+    scratch.mkdir()
+    # What a killed mmdebstrap leaves is swept with our work folder; an ordinary user's runs under other ids, which
+    # may not enter that folder.
+    environment = {**os.environ, "LC_ALL": "C", **({"TMPDIR": str(scratch)} if os.geteuid() == 0 else {})}
+    for place in (folder, Path(environment.get("TMPDIR", tempfile.gettempdir()))):
         # apt does not end by itself when the disk becomes full under it.
         if shutil.disk_usage(place).free < ROOM:
             raise full(place, need=ROOM)
@@ -100,6 +106,7 @@ def bootstrap(root: Root, folder: Path, reporter: Reporter) -> None:
             ],
             what=f"mmdebstrap {root.suite}",
             log=folder / "bootstrap.log",
+            env=environment,
             on_line=reporter.output,
             error=MachineError,
         )
@@ -116,6 +123,7 @@ def bootstrap(root: Root, folder: Path, reporter: Reporter) -> None:
         what="unpacking the root",
     )  # fmt: skip
     archive.unlink()
+    remove(scratch)
     for name in sandbox.MOUNT_POINTS:
         (tree / name).mkdir(exist_ok=True)
 

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from packager.disk import fsync_folder
 from packager.errors import MachineError, PEError, SpecError
 from packager.pe.normalise import Change, Signed, normalise
 
@@ -193,7 +194,7 @@ def write_atomically(path: Path, data: bytes, mode: int) -> None:
             os.fsync(descriptor)
         temporary.replace(path)
         temporary = None
-        _sync_folder(path.parent)
+        fsync_folder(path.parent)
     except OSError as exc:
         raise MachineError(
             f"{path}: expected to write {len(data)} bytes, found: {exc.strerror}",
@@ -238,11 +239,3 @@ def _spread(run: partial[FileReport], work: Sequence[Job], jobs: int) -> Iterato
             # Leaving the block would wait for all files that are left.
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

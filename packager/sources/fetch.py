@@ -10,10 +10,11 @@ from packager.disk import DiskError, disk_errors
 from packager.errors import MachineError, SourceError
 from packager.progress import Reporter
 from packager.sources import git, https, pypi, signature
-from packager.sources.origin import OriginError, Want, describe, sha256_of
+from packager.sources.origin import OriginError, Want, describe
 from packager.sources.signature import SignatureResult
 from packager.sources.store import SourceStore
 from packager.specs import model
+from packager.trees import file_sha256
 
 __all__ = ["Fetched", "SourceStore", "fetch"]
 
@@ -142,7 +143,7 @@ class _Getter:
         while found != want.sha256:
             self._download(origin, want, partial)
             with disk_errors(partial.parent):
-                found = sha256_of(partial)
+                found = file_sha256(partial)
                 if found != want.sha256:
                     partial.unlink()
             if found != want.sha256 and not resumed:
@@ -174,7 +175,7 @@ class _Getter:
 def _digest(path: Path) -> str | None:
     """The sha256 of a file, None if it is not there."""
     try:
-        return sha256_of(path)
+        return file_sha256(path)
     except FileNotFoundError:
         return None
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 from packager.errors import SourceError
 from packager.specs import model
@@ -33,9 +31,3 @@ def describe(origin: model.Origin) -> str:
             return f"Python package index, {origin.name} {origin.version}, {origin.file}"
         case model.GitOrigin():
             return f"git {origin.url} {origin.commit}"
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file's content, 64 lower-case hex digits. Raises OSError."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
