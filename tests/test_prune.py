@@ -78,9 +78,11 @@ def test_a_rule_that_another_covers_is_not_stale() -> None:
 
 def test_a_rule_that_matches_nothing_is_an_error() -> None:
     with pytest.raises(SpecError) as caught:
-        plan_prune({"a/x": 1}, [rule("a/**"), rule("b/**")], "spec.toml")
+        plan_prune({"a/x": 1}, [rule("a/**"), rule("b/**"), rule("c")], "spec.toml")
     assert str(caught.value) == (
-        "spec.toml: prune[1].path: expected a pattern that matches a file, found 'b/**', which matches none"
+        "spec.toml: prune[1].path: expected a pattern that matches a file, found 'b/**', which matches none\n"
+        "  spec.toml: prune[2].path: expected a pattern that matches a file, found 'c'\n"
+        "  what to do: take out rules that have no use"
     )
     assert caught.value.exit_code == 2
 
