@@ -7,6 +7,7 @@ import threading
 import time
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
 #: Seconds between two plain lines about one download.
@@ -28,13 +29,14 @@ class ConsoleReporter:
     def stage(self, name: str, detail: str) -> None:
         """``... name: detail``; only where a person may wonder what goes on."""
         if not self.quiet:
-            self._say(f"[bold]{name}[/bold] {detail}")
+            self._say(f"[bold]{name}[/bold] {escape(detail)}")
 
     def done(self, name: str, detail: str, seconds: float, *, cached: bool) -> None:
         """The stage's time, or that the store had it."""
         self._close()
         if not self.quiet:
-            self._say(f"  {name} {detail}: {'in the store' if cached else 'done'} ({seconds:.1f} s)", style="dim")
+            how = "in the store" if cached else "done"
+            self._say(f"  {name} {detail}: {how} ({seconds:.1f} s)", style="dim", markup=False)
 
     def note(self, text: str) -> None:
         """Always shown: something went another way than planned."""

@@ -1,0 +1,27 @@
+"""Locks are written whole, and keep what is not theirs to change."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from packager import locking, pipeline
+from packager.specs import load
+from packager.specs.load import Project
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_sums_are_recorded_and_read_again(tmp_path: Path) -> None:
+    for name in ("bundle_specs", "patches", "launcher"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    project = Project(tmp_path)
+    plan = pipeline.make_plan(project, "electrum", pipeline.Options(target="windows-x86_64", jobs=1, offline=True))
+    sums = {"b.zip": "b" * 64, "a.tar.zst": "a" * 64}
+    path = locking.record_sums(plan, sums)
+    assert path == tmp_path / "bundle_specs/locks/electrum.toml"
+    assert path.read_text().startswith("# Written by `packager lock`.")
+    assert path.read_text().index("a.tar.zst") < path.read_text().index("b.zip")
+    assert load.load_bundle_lock(project, plan.bundle).archives == {"windows-x86_64": sums}
+    assert pipeline.compare_lock(plan, sums) == "match"
+    assert [p.name for p in path.parent.iterdir() if p.name.startswith(".")] == []
