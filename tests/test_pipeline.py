@@ -56,7 +56,11 @@ def replace(file: str, old: str, new: str) -> Callable[[Path], None]:
 
 
 def append(file: str, more: str) -> Callable[[Path], None]:
-    return lambda project: (project / file).write_text((project / file).read_text() + more) and None
+    def change(project: Path) -> None:
+        path = project / file
+        path.write_text(path.read_text() + more)
+
+    return change
 
 
 OUT = {"staged", "normalised", "emitted"}
