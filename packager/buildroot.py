@@ -82,6 +82,7 @@ def make_root(root: Root, store: Store, reporter: Reporter, *, offline: bool) ->
 def bootstrap(root: Root, folder: Path, reporter: Reporter) -> None:
     """Make a root as ``folder/tree``, without comparing it with any lock. Raises as :func:`make_root`."""
     process.which("mmdebstrap")
+    sandbox.probe_machine()
     scratch = folder / "scratch"
     scratch.mkdir()
     # What a killed mmdebstrap leaves is swept with our work folder; an ordinary user's runs under other ids, which

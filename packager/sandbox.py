@@ -97,8 +97,17 @@ _FIXED_ENV = {
 
 def probe(root: Path) -> None:
     """Make sure that this machine can enter ``root``; a MachineError with the command that helps where it cannot."""
+    _try(Sandbox(root).argv(["/bin/true"], cwd="/"))
+
+
+def probe_machine() -> None:
+    """The same before there is a root to enter: whether this user can have namespaces at all."""
+    _try(["bwrap", "--unshare-all", "--ro-bind", "/", "/", "/bin/true"])
+
+
+def _try(argv: Sequence[str]) -> None:
     process.which("bwrap", "bubblewrap")
-    result = process.call(Sandbox(root).argv(["/bin/true"], cwd="/"), env=_HOST_ENV)
+    result = process.call(argv, env=_HOST_ENV)
     if result.returncode == 0:
         return
     said = result.stderr.decode("utf-8", "replace").strip()
