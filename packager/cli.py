@@ -56,7 +56,9 @@ def _default_store() -> Path:
 @click.pass_context
 def packager(ctx: click.Context, verbose: int, quiet: bool, as_json: bool, store: Path | None) -> None:
     """Build portable, bit-for-bit reproducible Windows bundles of Python applications, on Linux, from source."""
-    ctx.obj = Context(ConsoleReporter(verbose=verbose, quiet=quiet), store or _default_store(), as_json)
+    reporter = ConsoleReporter(verbose=verbose, quiet=quiet)
+    ctx.call_on_close(reporter.close)
+    ctx.obj = Context(reporter, store or _default_store(), as_json)
 
 
 def _json_option(command: Callable[..., Any]) -> Callable[..., Any]:
