@@ -432,6 +432,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     # Nothing that is made may depend on the user's umask.
     os.umask(0o022)
     signal.signal(signal.SIGTERM, _on_sigterm)
+    # A shell script's background jobs are started with SIGINT ignored; a build is to be stoppable there, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         packager.main(arguments, prog_name="packager", standalone_mode=False)

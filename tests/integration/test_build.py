@@ -213,8 +213,8 @@ def start(started: list[subprocess.Popen[bytes]], project: Path, *arguments: str
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        # A background job of a shell ignores SIGINT; a user's foreground one does not.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        # As in the background of a shell script: the packager is to mind SIGINT all the same.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     )
     started.append(process)
     return process

@@ -188,7 +188,13 @@ store = SourceStore(pathlib.Path({str(get.store.root)!r}))
 Getter(store, Heard(), Server({get.server.port}), pathlib.Path("."))(source())
 """
     root = Path(__file__).parents[2]
-    child = subprocess.Popen([sys.executable, "-B", "-c", code], cwd=root, stderr=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        [sys.executable, "-B", "-c", code],
+        cwd=root,
+        stderr=subprocess.DEVNULL,
+        # Where the tests run in the background of a script, SIGINT is ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     partial = get.store.partial / SHA256
     while not partial.is_file() or partial.stat().st_size < 200_000:
         assert child.poll() is None
