@@ -29,6 +29,20 @@ FORMAT = 1
 ROOM = 2_500_000_000
 
 
+#: As root mmdebstrap mounts /proc, /sys and parts of /dev in the folder it works in. In namespaces of its own the
+#: mounts and every process of it are gone when it ends, however it ends; an ordinary user's does this itself.
+_OWN_NAMESPACES = (
+    "unshare",
+    "--mount",
+    "--propagation=private",
+    "--pid",
+    "--fork",
+    "--mount-proc",
+    "--kill-child",
+    "--",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Root:
     """What a root is made of: a name for people, a Debian suite and packages."""
@@ -97,6 +111,7 @@ def bootstrap(root: Root, folder: Path, reporter: Reporter) -> None:
     try:
         process.stream(
             [
+                *(_OWN_NAMESPACES if os.geteuid() == 0 else ()),
                 "mmdebstrap",
                 "--variant=apt",
                 "--format=tar",

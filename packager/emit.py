@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import io
 import os
-import shutil
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -150,6 +149,6 @@ def _replace(fresh: Path, target: Path, scratch: Path) -> None:
         old = scratch / f"old-{target.name}"
         target.rename(old)
         fresh.rename(target)
-        shutil.rmtree(old)
+        remove(old)
     else:
         os.replace(fresh, target)

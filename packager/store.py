@@ -17,6 +17,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -130,7 +131,7 @@ class Store:
         try:
             yield folder
         finally:
-            remove(folder)
+            self._clear(folder)
             with contextlib.suppress(OSError):
                 os.unlink(guard.name)
             guard.close()
@@ -149,8 +150,15 @@ class Store:
                     if not folder.with_suffix("").exists() and _is_free(folder):
                         folder.unlink(missing_ok=True)
                 elif _is_free(folder.parent / f"{folder.name}.lock"):
-                    remove(folder)
+                    self._clear(folder)
                     (folder.parent / f"{folder.name}.lock").unlink(missing_ok=True)
+
+    def _clear(self, folder: Path) -> None:
+        """Remove a work folder; one that cannot be removed is said to stay, and hinders nothing."""
+        try:
+            remove(folder)
+        except MachineError as exc:
+            self.reporter.note(str(exc))
 
     def log(self, name: str) -> Path:
         """Where a step's output is kept: what the last run of that step printed."""
@@ -174,7 +182,16 @@ class Store:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder or file whatever modes a build gave to what is in it."""
+    """Remove a folder or file whatever modes a build gave to what is in it.
+
+    A folder with something mounted below it is left alone: what is mounted is not ours to delete. MachineError then.
+    """
+    mounted = mounts_below(folder)
+    if mounted:
+        raise MachineError(
+            f"{folder}: cannot be removed: something is mounted at {mounted[0]}",
+            hint="unmount what is mounted there: " + " ".join(f"umount {path};" for path in reversed(mounted)),
+        )
 
     def unlock(function: Callable[[str], object], path: str, _error: object) -> None:
         with contextlib.suppress(OSError):
@@ -186,6 +203,17 @@ def remove(folder: Path) -> None:
         shutil.rmtree(folder, onerror=unlock)
     else:
         folder.unlink(missing_ok=True)
+
+
+def mounts_below(folder: Path, table: Path = Path("/proc/self/mountinfo")) -> tuple[Path, ...]:
+    """The mount points in ``folder``, outer ones first, as the kernel lists them (proc(5), field 5, octal escapes)."""
+    top = os.fsencode(folder.absolute())
+    points = []
+    for line in table.read_bytes().splitlines():
+        point = re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), line.split()[4])
+        if point.startswith(top + b"/"):
+            points.append(Path(os.fsdecode(point)))
+    return tuple(sorted(points))
 
 
 def _digest(folder: Path, check: Check) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from packager.errors import BuildError, MachineError
 from packager.keys import Key
-from packager.store import Store
+from packager.store import Store, mounts_below, remove
 from tests.support import Recorder, write
 
 KEY = Key("thing", "a", {"x": 1})
@@ -172,3 +172,25 @@ def test_work_folders_with_odd_modes_are_removed(tmp_path: Path) -> None:
         write(folder / "a/b", "x")
         (folder / "a").chmod(0o000)
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_nothing_is_removed_through_a_mount(tmp_path: Path) -> None:
+    folder = tmp_path / "a b"
+    write(folder / "dev/keep", "x")
+    escaped = str(folder).replace(" ", "\\040")
+    table = write(
+        tmp_path / "mountinfo",
+        f"1 0 0:1 / / rw - ext4 /dev/x rw\n2 1 0:2 / {escaped}/dev rw - tmpfs tmpfs rw\n"
+        f"3 2 0:3 / {escaped}/dev/pts rw - devpts none rw\n4 1 0:4 / {escaped}-other rw - tmpfs tmpfs rw\n",
+    )
+    assert mounts_below(folder, table) == (folder / "dev", folder / "dev/pts")
+    assert mounts_below(tmp_path / "none", table) == ()
+
+
+def test_a_work_folder_with_a_mount_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "dev/keep", "x")
+    monkeypatch.setattr("packager.store.mounts_below", lambda _folder: (tmp_path / "dev",))
+    with pytest.raises(MachineError, match="something is mounted at") as caught:
+        remove(tmp_path)
+    assert caught.value.hint == f"unmount what is mounted there: umount {tmp_path / 'dev'};"
+    assert (tmp_path / "dev/keep").exists()

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from packager.store import Store, mounts_below
 from tests.integration.conftest import ROOT, BuiltBundle, copy_project, packager
+from tests.support import Recorder
 
 
 def stages(document: bytes) -> dict[str, bool]:
@@ -205,11 +207,21 @@ def started() -> Iterator[list[subprocess.Popen[bytes]]]:
             process.stdout.close()
 
 
-def start(started: list[subprocess.Popen[bytes]], project: Path, *arguments: str) -> subprocess.Popen[bytes]:
+def start(
+    started: list[subprocess.Popen[bytes]],
+    project: Path,
+    *switches: str,
+    command: str = "build",
+    store: Path | None = None,
+) -> subprocess.Popen[bytes]:
+    options = ["--out", str(project / "out")] if command == "build" else []
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    if store is not None:
+        environment["PACKAGER_STORE"] = str(store)
     process = subprocess.Popen(
-        [sys.executable, "-m", "packager", "build", "electrum", "--out", str(project / "out"), *arguments],
+        [sys.executable, "-m", "packager", *switches, command, "electrum", *options],
         cwd=project,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -269,6 +281,31 @@ def test_a_kill_leaves_nothing_that_the_next_run_minds(
     assert again.returncode == 0, again.stderr
     assert (project / "out/SHA256SUMS").read_bytes() == sums_of(electrum)
     assert not work_folders(store)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_root_that_was_being_made_leaves_no_mount_and_no_process(
+    store: Path, tmp_path: Path, electrum: BuiltBundle, started: list[subprocess.Popen[bytes]], number: int
+) -> None:
+    """mmdebstrap mounts /proc and /sys where it works: none of that may outlive it, or be deleted through."""
+    own = tmp_path / "store"
+    for name in ("sources", "apt"):
+        shutil.copytree(store / name, own / name)
+    process = start(started, tmp_path, "--verbose", command="fetch", store=own)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if b"installing" in line.lower():
+            break
+    assert list((own / "tmp").glob("work-*/made/scratch/mmdebstrap.*")) or os.geteuid() != 0
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == (130 if number == signal.SIGINT else -signal.SIGKILL)
+    assert mounts_below(own) == ()
+    assert list((own / "results").iterdir()) == []
+    again = packager("--store", own, "build", "elektrum")
+    assert again.returncode == 2
+    Store.open(own, Recorder())
+    assert work_folders(own) == []
 
 
 def test_damage_in_the_store_is_seen_and_mended(electrum: BuiltBundle, store: Path, tmp_path: Path) -> None:
