@@ -84,7 +84,7 @@ class Store:
             self._verified[key.digest] = entry
             return entry
         self.reporter.note(f"{path}: damaged store entry ({problem}); it is made again")
-        with self.work() as trash:
+        with self.work() as trash, contextlib.suppress(FileNotFoundError):  # another run may have seen it, too
             path.rename(trash / "damaged")
         return None
 
