@@ -81,11 +81,10 @@ def _build_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _plans(ctx: Context, specs: Sequence[str], target: str, jobs: int, *, offline: bool, epoch: int | None) -> Any:
+def _plans(specs: Sequence[str], target: str, jobs: int, *, offline: bool, epoch: int | None) -> Any:
     from packager import pipeline
-    from packager.specs.load import find_project
 
-    project = find_project(Path.cwd())
+    project = _project()
     options = pipeline.Options(target=target, jobs=jobs, offline=offline, epoch=epoch)  # type: ignore[arg-type]
     return [pipeline.make_plan(project, spec, options) for spec in specs]
 
@@ -104,7 +103,7 @@ def fetch(ctx: Context, specs: tuple[str, ...], target: str, jobs: int, as_json_
     """Get and verify every source of a bundle, and make its build root, so that `build --offline` needs no network."""
     from packager import pipeline
 
-    plans = _plans(ctx, specs, target, jobs, offline=False, epoch=None)
+    plans = _plans(specs, target, jobs, offline=False, epoch=None)
     store, clock = _store(ctx), Clock(ctx.reporter)
     documents = []
     for plan in plans:
@@ -163,7 +162,7 @@ def build(
     """Build bundles: folder, archives, manifest and SHA256SUMS in the output folder."""
     from packager import pipeline
 
-    plans = _plans(ctx, specs, target, jobs, offline=offline, epoch=epoch)
+    plans = _plans(specs, target, jobs, offline=offline, epoch=epoch)
     store = _store(ctx)
     as_json = ctx.as_json or as_json_here
     built = []
@@ -380,9 +379,9 @@ def _print_report(report: Any, reporter: ConsoleReporter, *, check: bool) -> Non
 def audit_command(ctx: Context, folder: Path, policy: Path | None, epoch: int | None, as_json_here: bool) -> None:
     """Check a bundle's folder against a policy: DLLs that it needs, stamps, names, traces of the build machine."""
     from packager.audit import audit, load_policy
-    from packager.specs.load import find_project, policy_path
+    from packager.specs.load import policy_path
 
-    path = policy or policy_path(find_project(Path.cwd()), "windows")
+    path = policy or policy_path(_project(), "windows")
     findings = audit(folder, load_policy(path), _epoch(epoch))
     if ctx.as_json or as_json_here:
         _print_json({"findings": [dataclasses.asdict(finding) for finding in findings]})
@@ -407,7 +406,7 @@ def lock(ctx: Context, specs: tuple[str, ...], target: str, jobs: int, toolchain
     if toolchain:
         for path in locking.renew_toolchains(_project(), specs, store, clock):
             click.echo(f"written: {path}")
-    for plan in _plans(ctx, specs, target, jobs, offline=False, epoch=None):
+    for plan in _plans(specs, target, jobs, offline=False, epoch=None):
         with store.work() as work:
             built = pipeline.build_bundle(plan, store, clock, work / "out")
         click.echo(f"written: {locking.record_sums(plan, built.sums)}")

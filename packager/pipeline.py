@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from packager import application, buildroot, component, emit, manifest, sandbox, stage, stubs, trees
 from packager.audit import audit, failed, load_policy
 from packager.errors import BuildError, CheckError, SpecError
@@ -235,11 +237,18 @@ def compare_lock(plan: Plan, sums: Mapping[str, str]) -> str:
     return "match" if recorded == dict(sums) else "mismatch"
 
 
-def _emitted(plan: Plan, store: Store, clock: Clock) -> Entry:
-    found = store.find(plan.emitted_key)
+def _found(key: Key, name: str, plan: Plan, store: Store, clock: Clock) -> Entry | None:
+    """A stage's result if the store has it, so that nothing before that stage is looked at."""
+    found = store.find(key)
     if found is not None:
-        with clock.stage("emit", plan.title) as mark:
+        with clock.stage(name, plan.title) as mark:
             mark.cached = True
+    return found
+
+
+def _emitted(plan: Plan, store: Store, clock: Clock) -> Entry:
+    found = _found(plan.emitted_key, "emit", plan, store, clock)
+    if found is not None:
         return found
     normalised, sources = _normalised(plan, store, clock)
     with clock.stage("audit", plan.bundle.policy):
@@ -300,10 +309,8 @@ def _emit(
 
 
 def _normalised(plan: Plan, store: Store, clock: Clock) -> tuple[Entry, tuple[manifest.SourceRecord, ...]]:
-    found = store.find(plan.normalised_key)
+    found = _found(plan.normalised_key, "normalise", plan, store, clock)
     if found is not None:
-        with clock.stage("normalise", plan.title) as mark:
-            mark.cached = True
         return found, _read_sources(found)
     staged = _staged(plan, store, clock)
 
@@ -324,15 +331,12 @@ SOURCES = "sources.json"
 
 
 def _read_sources(entry: Entry) -> tuple[manifest.SourceRecord, ...]:
-    records = json.loads((entry.path / SOURCES).read_text("utf-8"))
-    return tuple(manifest.SourceRecord(**record) for record in records)
+    return msgspec.json.decode((entry.path / SOURCES).read_bytes(), type=tuple[manifest.SourceRecord, ...])
 
 
 def _staged(plan: Plan, store: Store, clock: Clock) -> Entry:
-    found = store.find(plan.staged_key)
+    found = _found(plan.staged_key, "stage", plan, store, clock)
     if found is not None:
-        with clock.stage("stage", plan.title) as mark:
-            mark.cached = True
         return found
     with clock.stage("fetch", plan.title):
         sources = fetch_sources(plan, store, clock.reporter)
@@ -375,16 +379,12 @@ def _staged(plan: Plan, store: Store, clock: Clock) -> Entry:
             vendored_names = {plan.bundle.name, *(package.name for package in plan.lock.packages)}
             stage.refuse_vendored_native(tree, left, vendored_names)
         (folder / stage.PROVENANCE).write_text(json.dumps(left, indent=1, sort_keys=True), "utf-8")
-        records = [_plain(record) for record in _source_records(plan, vendored)]
+        records = msgspec.to_builtins(list(_source_records(plan, vendored)))
         (folder / SOURCES).write_text(json.dumps(records, indent=1, sort_keys=True), "utf-8")
 
     with clock.stage("stage", plan.title) as mark:
         entry, mark.cached = store.make(plan.staged_key, build)
     return entry
-
-
-def _plain(record: manifest.SourceRecord) -> dict[str, str]:
-    return {name: getattr(record, name) for name in record.__struct_fields__}
 
 
 def _contributions(
