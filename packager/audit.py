@@ -20,7 +20,7 @@ from typing import Literal
 import msgspec
 
 from packager.errors import CheckError, MachineError, PEError, SpecError
-from packager.pe.files import PE_SUFFIXES
+from packager.normalise import PE_SUFFIXES
 from packager.pe.imports import Image, read_image
 from packager.pe.normalise import normalise
 

@@ -310,7 +310,7 @@ def normalise(
     as_json_here: bool,
 ) -> None:
     """Set the stamps of PE files to one time and renew their checksums, in place; folders are taken recursively."""
-    from packager.pe import files
+    from packager import normalise as files
     from packager.pe.normalise import Signed
 
     if check and output_dir is not None:
@@ -348,7 +348,7 @@ def _epoch(given: int | None) -> int:
 
 
 def _print_report(report: Any, reporter: ConsoleReporter, *, check: bool) -> None:
-    from packager.pe import files
+    from packager.changes import show_bytes
 
     if report.status == "failed":
         reporter.error(str(report.error))
@@ -356,7 +356,7 @@ def _print_report(report: Any, reporter: ConsoleReporter, *, check: bool) -> Non
     words = {"unchanged": "unchanged", "changed": "would change" if check else "normalised"}
     click.echo(f"{report.path}: {words[report.status]}")
     for change in report.changes:
-        before, after = files.show_bytes(change.before), files.show_bytes(change.after)
+        before, after = show_bytes(change.before), show_bytes(change.after)
         click.echo(f"  {change.field} at {change.offset:#x}: {before} -> {after}")
     for note in report.notes:
         click.echo(f"  {note}")

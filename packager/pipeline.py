@@ -17,7 +17,7 @@ from packager import application, buildroot, component, emit, manifest, sandbox,
 from packager.audit import audit, failed, load_policy
 from packager.errors import BuildError, CheckError, SpecError
 from packager.keys import Key, code_digest, path_digest
-from packager.pe.files import normalise_paths
+from packager.normalise import normalise_paths
 from packager.progress import Clock, Reporter, Timing
 from packager.pylock import Lock, LockedPackage, read_lock
 from packager.sources.fetch import Fetched, SourceStore, fetch
@@ -172,7 +172,8 @@ def _signature_inputs(project: Project, source: model.Source) -> Mapping[str, ob
 
 def _normaliser_modules() -> Sequence[str]:
     folder = Path(__file__).parent / "pe"
-    return [f"packager.pe.{path.stem}" for path in sorted(folder.glob("*.py")) if path.stem != "__init__"]
+    names = [f"packager.pe.{path.stem}" for path in sorted(folder.glob("*.py")) if path.stem != "__init__"]
+    return ["packager.changes", "packager.normalise", *names]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from pathlib import Path
 import pefile
 
 from packager import trees
+from packager.normalise import is_pe
 from packager.pe.checksum import checksum
-from packager.pe.files import is_pe
 from packager.pe.layout import read_layout
 from packager.pe.normalise import normalise
 

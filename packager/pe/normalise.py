@@ -6,9 +6,9 @@ What is written, and nothing else: the fields that :mod:`packager.pe.fields` lis
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, get_args
 
+from packager.changes import Change, Normalised
 from packager.errors import PEError, SpecError
 from packager.pe.checksum import checksum
 from packager.pe.confirm import confirm
@@ -20,28 +20,6 @@ from packager.pe.signature import certificate_table, without_signature
 Signed = Literal["refuse", "keep", "strip"]
 
 CHECKSUM = "CheckSum"
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One run of bytes that was changed: what it is, its file offset, and the bytes before and after.
-
-    ``after`` is shorter than ``before`` only where the end of the file was cut off (a signature).
-    """
-
-    field: str
-    offset: int
-    before: bytes
-    after: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Normalised:
-    """The outcome: the new bytes (the very same object when nothing changed), the changes by offset, and remarks."""
-
-    data: bytes
-    changes: tuple[Change, ...]
-    notes: tuple[str, ...] = ()
 
 
 def normalise(data: bytes, epoch: int, *, signed: Signed = "refuse") -> Normalised:

@@ -15,7 +15,7 @@ import pytest
 import zstandard
 
 from packager import manifest, trees
-from packager.pe.files import is_pe
+from packager.normalise import is_pe
 from tests.integration.conftest import BuiltBundle, packager
 
 MODULES = [

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from packager.changes import Change, Normalised
 from packager.errors import PEError, SpecError
 from packager.pe import fields
 from packager.pe.confirm import confirm
 from packager.pe.fields import Field, volatile_fields
 from packager.pe.layout import Directory, read_layout
-from packager.pe.normalise import Change, Normalised, normalise
+from packager.pe.normalise import normalise
 from tests.pe.build import ARM64, FULL, RAW, RVA, X64, X86, Dll, Exports, Spec, build, put32
 from tests.pe.test_checksum import AT, map_file_and_check_sum
 

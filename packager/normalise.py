@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import multiprocessing
 import os
 import stat
@@ -16,17 +15,16 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from packager.changes import Change, show_bytes
 from packager.disk import fsync_folder
 from packager.errors import MachineError, PEError, SpecError
-from packager.pe.normalise import Change, Signed, normalise
+from packager.pe.normalise import Signed, normalise
 
 #: Endings of files that are PE images; in a folder, one of these that is broken is an error, other files are skipped.
 PE_SUFFIXES = frozenset({".exe", ".dll", ".pyd", ".sys", ".efi", ".ocx", ".drv", ".cpl", ".scr", ".mui"})
 
 #: ``changed``: written, or with check, would be. ``failed``: refused or broken, and untouched; ``error`` says why.
 Status = Literal["unchanged", "changed", "failed"]
-
-_JSON_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +49,7 @@ class Job:
 
 
 def to_json(report: FileReport) -> dict[str, object]:
-    """``report`` as plain values for JSON.
-
-    Four bytes are shown as the number they are (``0x67748580``), others in hexadecimal in file order, and more than 64
-    as their length and SHA-256.
-    """
+    """``report`` as plain values for JSON; see :func:`~packager.changes.show_bytes` for how bytes are shown."""
     return {
         "path": report.path,
         "status": report.status,
@@ -73,15 +67,6 @@ def to_json(report: FileReport) -> dict[str, object]:
         "notes": list(report.notes),
         "error": report.error,
     }
-
-
-def show_bytes(value: bytes) -> str:
-    """A field's bytes for people and for JSON; see :func:`to_json`."""
-    if len(value) == 4:
-        return f"{int.from_bytes(value, 'little'):#010x}"
-    if len(value) > _JSON_BYTES:
-        return f"{len(value)} bytes, sha256 {hashlib.sha256(value).hexdigest()}"
-    return value.hex()
 
 
 def is_pe(path: Path) -> bool:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from packager.changes import show_bytes
 from packager.errors import MachineError, PEError, SpecError
-from packager.pe.files import FileReport, Job, _spread, collect, normalise_file, normalise_paths, show_bytes, to_json
+from packager.normalise import FileReport, Job, _spread, collect, normalise_file, normalise_paths, to_json
 from packager.pe.normalise import normalise
 from tests.pe.build import FULL, Dll, build
 

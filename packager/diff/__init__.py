@@ -1,0 +1,1 @@
+"""What differs between two files, trees or archives, down to the field."""

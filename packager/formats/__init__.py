@@ -1,0 +1,1 @@
+"""Normalisers of file formats other than PE: pure functions over bytes."""
