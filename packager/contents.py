@@ -67,8 +67,8 @@ class Member:
 class Contents:
     """All members of a folder or an archive, by path, in the order in which it has them.
 
-    ``form`` is ``folder``, ``tar`` (``tar.zst``, ``tar.gz``...) or ``zip``; ``top`` is the folder that all members of an
-    archive lay in, or empty.
+    ``form`` is ``folder``, ``tar`` (``tar.zst``, ``tar.gz``...) or ``zip``; ``top`` is the one folder that all members of
+    an archive lay in, or empty.
     """
 
     form: str
@@ -91,7 +91,7 @@ def archive_form(path: Path) -> str | None:
         return None
     # A compressed file need not be an archive: look inside.
     try:
-        with tarfile.open(path, f"r:{form}"):
+        with tarfile.open(path):
             return f"tar.{form}"
     except (tarfile.TarError, EOFError, OSError, zlib.error):
         return None
@@ -151,11 +151,10 @@ def _of_zip(path: Path, scratch: Path) -> dict[str, Member]:
                 continue
             try:
                 with archive.open(info) as source:
-                    members[name] = Member(
-                        name, "file", mode, info.file_size, mtime, blob=_unpack(source, scratch, number)
-                    )
+                    blob = _unpack(source, scratch, number)
             except NotImplementedError as exc:
                 raise ArchiveError(f"{path}: {info.filename}: cannot be unpacked: {exc}") from exc
+            members[name] = Member(name, "file", mode, info.file_size, mtime, blob=blob)
     return members
 
 
