@@ -67,8 +67,8 @@ class Member:
 class Contents:
     """All members of a folder or an archive, by path, in the order in which it has them.
 
-    ``form`` is ``folder``, ``tar`` (``tar.zst``, ``tar.gz``...) or ``zip``; ``top`` is the one folder that all members of
-    an archive lay in, or empty.
+    ``form`` is ``folder``, ``tar`` (``tar.zst``, ``tar.gz``...) or ``zip``; ``top`` is the folder that all members
+    of an archive lay in, or empty.
     """
 
     form: str
