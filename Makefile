@@ -2,6 +2,7 @@
 # bundle  build the bundle SPEC (default: electrum) into dist/
 # test    everything: style, types, fast tests, and the tests that build, run Wine and use package mirrors
 # check   style, types and the fast tests: no root, no network, no Wine, under a minute
+# schemas write docs/schema/ from the types
 # bench   time the packager's own work
 # clean   remove dist/ and caches of tools; the store stays (see `packager --help`)
 
@@ -10,7 +11,7 @@ ARGS ?=
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup bundle test check lint unit bench clean
+.PHONY: setup bundle test check lint unit schemas bench clean
 
 setup: .venv/.installed
 
@@ -29,6 +30,7 @@ lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python scripts/make-schemas --check
 
 unit:
 	$(BIN)/pytest -m 'not integration' $(ARGS)
@@ -37,8 +39,12 @@ check: setup
 	$(MAKE) lint unit
 
 test: setup
+	./scripts/install-machine-packages --tests
 	$(MAKE) lint
 	$(BIN)/pytest $(ARGS)
+
+schemas: setup
+	$(BIN)/python scripts/make-schemas
 
 bench: setup
 	$(BIN)/python -m tests.bench

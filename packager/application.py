@@ -124,8 +124,13 @@ def build_application(
                 provenance.update({file.path: bundle.name for file in files})
             compiled.mkdir()
             log = store.log(f"{bundle.name}-compile")
-            variables = environment.variables()
-            Sandbox(root, writable={OUT: compiled}, binds={SRC: plain, TOOLS: TOOLS_FOLDER}, env=variables).run(
+            Sandbox(
+                root,
+                writable={OUT: compiled},
+                binds={SRC: plain, TOOLS: TOOLS_FOLDER},
+                env=environment.variables(),
+                perturbation=environment.perturbation,
+            ).run(
                 ["python3", f"{TOOLS}/{COMPILER}", f"{SRC}/{APP}", f"{OUT}/{APP}", "--prefix", APP,
                  "--jobs", str(environment.jobs)],
                 what=f"compiling {bundle.name} to .pyc",
@@ -147,9 +152,8 @@ def _generate(
 ) -> None:
     for rule in bundle.generated:
         log = store.log(f"{bundle.name}-generate")
-        Sandbox(root, writable={SRC: src}, env=environment.variables()).run(
-            list(rule.command), what=f"{bundle.name}: generating {rule.output}", log=log, reporter=reporter
-        )
+        box = Sandbox(root, writable={SRC: src}, env=environment.variables(), perturbation=environment.perturbation)
+        box.run(list(rule.command), what=f"{bundle.name}: generating {rule.output}", log=log, reporter=reporter)
         if not (src / rule.output).is_file():
             raise BuildError(f"{bundle.name}: {rule.command[0]} ended well but {rule.output} is not there")
 

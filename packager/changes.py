@@ -35,11 +35,13 @@ class Normalised:
 def show_bytes(value: bytes) -> str:
     """A field's bytes for people and for JSON.
 
-    Four bytes are shown as the number they are (``0x67748580``), others in hexadecimal in file order, and more than 64
-    as their length and SHA-256.
+    Four bytes are shown as the number they are (``0x67748580``), printable ASCII as a text in quotes, others in
+    hexadecimal in file order, and more than 64 as their length and SHA-256.
     """
     if len(value) == 4:
         return f"{int.from_bytes(value, 'little'):#010x}"
     if len(value) > _SHOWN_BYTES:
         return f"{len(value)} bytes, sha256 {hashlib.sha256(value).hexdigest()}"
+    if value and all(0x20 <= byte < 0x7F for byte in value):
+        return repr(value.decode("ascii"))
     return value.hex()

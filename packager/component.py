@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from packager import process, trees
 from packager.errors import BuildError, SpecError
 from packager.keys import Key, path_digest
 from packager.progress import Reporter
-from packager.sandbox import DEPS, OUT, SRC, TOOLS, Sandbox
+from packager.sandbox import DEPS, OUT, SRC, TOOLS, Perturbation, Sandbox
 from packager.sources.unpack import unpack
 from packager.specs import model
 from packager.specs.load import Project
@@ -27,12 +27,16 @@ LICENCES = "licences"
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What every step of one build shares: the toolchain, the root's key and tree, the epoch, the jobs."""
+    """What every step of one build shares: the toolchain, the root's key and tree, the epoch, the jobs.
+
+    ``perturbation`` is, like the jobs, part of no key.
+    """
 
     toolchain: model.Toolchain
     root_key: Key
     epoch: int
     jobs: int
+    perturbation: Perturbation = field(default_factory=Perturbation)
 
     def variables(self) -> dict[str, str]:
         """The variables that recipes see. JOBS is the only one that may differ between builds of one thing."""
@@ -114,6 +118,7 @@ def build_component(
                     **{f"{DEPS}/{name}": depends[name].tree for name in component.depends},
                 },
                 env={**environment.variables(), "VERSION": component.version},
+                perturbation=environment.perturbation,
             )
             log = store.log(f"{component.name}")
             box.run(

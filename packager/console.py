@@ -20,7 +20,7 @@ class ConsoleReporter:
 
     def __init__(self, *, verbose: int = 0, quiet: bool = False) -> None:
         self._console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
-        self._verbose = verbose
+        self.verbose = verbose
         self.quiet = quiet
         self._progress: Progress | None = None
         self._status: Status | None = None
@@ -33,7 +33,7 @@ class ConsoleReporter:
         if self.quiet:
             return
         self._say(f"[bold]{name}[/bold] {escape(detail)}")
-        if self._console.is_terminal and not self._verbose:
+        if self._console.is_terminal and not self.verbose:
             self._status = self._console.status("")
             self._status.start()
 
@@ -50,7 +50,7 @@ class ConsoleReporter:
 
     def output(self, line: str) -> None:
         """Shown with --verbose, else at most as the living line."""
-        if self._verbose:
+        if self.verbose:
             self._say(f"  | {line}", markup=False)
         elif self._status is not None:
             self._status.update(escape(line[: max(self._console.width - 4, 0)]))

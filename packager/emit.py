@@ -14,11 +14,12 @@ from typing import BinaryIO
 import zstandard
 
 from packager import trees
+from packager.audit import AuditedTree
 from packager.disk import disk_errors
 from packager.errors import MachineError
 from packager.manifest import SUMS, file_mode, format_sums, parse_sums
 from packager.progress import Reporter
-from packager.sandbox import OUT, SRC, TOOLS, Sandbox
+from packager.sandbox import OUT, SRC, TOOLS, Perturbation, Sandbox
 from packager.store import remove
 
 #: zstd's output belongs to a version, a level and to whether threads are used: pyproject pins the version.
@@ -27,8 +28,9 @@ ZSTD_LEVEL = 19
 _UNFINISHED = ".packager-unfinished"
 
 
-def write_tar_zst(folder: Path, target: Path, prefix: str, epoch: int) -> None:
-    """A ``.tar.zst`` of ``folder`` under ``prefix/``: sorted, owner 0, fixed modes, every time the epoch."""
+def write_tar_zst(audited: AuditedTree, target: Path, prefix: str, epoch: int) -> None:
+    """A ``.tar.zst`` of a tree under ``prefix/``: sorted, owner 0, fixed modes, every time the epoch."""
+    folder = audited.folder()
     # threads=1 and no more: one job in the multithreaded writer gives the same bytes on any number of cores.
     parameters = zstandard.ZstdCompressionParameters.from_level(
         ZSTD_LEVEL, threads=1, write_checksum=True, write_content_size=False
@@ -64,10 +66,24 @@ def _member(name: str, epoch: int, *, folder: bool) -> tarfile.TarInfo:
 
 
 def write_zip(
-    folder: Path, target: Path, prefix: str, epoch: int, *, root: Path, tools: Path, log: Path, reporter: Reporter
+    audited: AuditedTree,
+    target: Path,
+    prefix: str,
+    epoch: int,
+    *,
+    root: Path,
+    tools: Path,
+    log: Path,
+    reporter: Reporter,
+    perturbation: Perturbation | None = None,
 ) -> None:
-    """A ``.zip`` of ``folder`` under ``prefix/``, written by the build root's python and zlib."""
-    Sandbox(root, writable={OUT: target.parent}, binds={SRC: folder, TOOLS: tools}).run(
+    """A ``.zip`` of a tree under ``prefix/``, written by the build root's python and zlib."""
+    Sandbox(
+        root,
+        writable={OUT: target.parent},
+        binds={SRC: audited.folder(), TOOLS: tools},
+        perturbation=perturbation or Perturbation(),
+    ).run(
         ["python3", f"{TOOLS}/make_zip.py", SRC, f"{OUT}/{target.name}", prefix, str(epoch)],
         what=f"writing {target.name}",
         log=log,

@@ -18,9 +18,9 @@ from packager.store import Store
 
 
 def record_sums(plan: pipeline.Plan, sums: Mapping[str, str]) -> Path:
-    """Record the sums for the plan's target; other targets' stay. Returns the lock's path."""
+    """Record those sums that everyone must get for the plan's target; other targets' stay. Returns the lock's path."""
     before = load.load_bundle_lock(plan.project, plan.bundle)
-    archives = {**before.archives, plan.options.target: dict(sorted(sums.items()))}
+    archives = {**before.archives, plan.options.target: plan.locked(sums)}
     path = load.bundle_lock_path(plan.project, plan.bundle)
     _write(path, f"What everyone who builds {plan.bundle.name} must get.", {"archives": dict(sorted(archives.items()))})
     return path

@@ -2,51 +2,70 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from packager import trees
 from packager.errors import BuildError
+from packager.specs import model
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
+SCHEMA = "urn:electrum-packager:manifest:1"
 SUMS = "SHA256SUMS"
+SUFFIX = ".manifest.json"
 _SUM_LINE = re.compile(r"^([0-9a-f]{64})  (\S.*)$")
 
 
 class SourceRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What files come from. ``digest`` is ``sha256:...``, ``git:...``, ``deb:...``, ``tree:...`` (our own)."""
+    """What files come from."""
 
-    name: str
-    version: str
-    kind: str
-    licence: str
-    purl: str
-    digest: str
+    name: Annotated[
+        str, Meta(min_length=1, description="what files name as their source; licenses/<name>/ has its texts")
+    ]
+    version: Annotated[str, Meta(min_length=1)]
+    kind: Annotated[
+        Literal["application", "component", "dependency", "launcher", "linked"],
+        Meta(
+            description="component: built from its source and shipped as files; dependency: a Python package; "
+            "launcher: the packager's own programs; linked: only inside what others are made of"
+        ),
+    ]
+    licence: Annotated[str, Meta(min_length=1, description="an SPDX expression")]
+    purl: Annotated[str, Meta(pattern=r"^pkg:[A-Za-z][A-Za-z0-9.+-]*/.+$", description="a package URL")]
+    digest: Annotated[
+        str,
+        Meta(
+            pattern=r"^(sha256:[0-9a-f]{64}|git:[0-9a-f]{40}|tree:[0-9a-f]{64}|deb:[^=]+=.+)$",
+            description="what binds it: a source file's sha256, a git commit, the launcher's folder, a Debian package",
+        ),
+    ]
 
 
 class FileRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One file of a bundle. ``mode`` is octal, ``source`` the name of a SourceRecord."""
+    """One file of a bundle."""
 
-    path: str
-    sha256: str
-    size: int
-    mode: str
-    source: str
-    licence: str
+    path: Annotated[model.RelativePath, Meta(description="from the bundle's folder, with '/'")]
+    sha256: model.Sha256
+    size: Annotated[int, Meta(ge=0, description="bytes")]
+    mode: Annotated[str, Meta(pattern=r"^0[0-7]{3}$", description="in archives, octal")]
+    source: Annotated[str, Meta(description="the name of one of the sources")]
+    licence: Annotated[str, Meta(description="the source's licence")]
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """All of a bundle, sorted by path."""
+    """All of a bundle, sorted by name and path."""
 
-    format: int
-    name: str
-    version: str
-    target: str
-    epoch: int
+    format: Literal[1]
+    name: Annotated[str, Meta(min_length=1)]
+    version: Annotated[str, Meta(min_length=1)]
+    target: Annotated[str, Meta(description="operating system and processor")]
+    epoch: Annotated[int, Meta(ge=0, description="the time of every stamp, in seconds since 1970")]
     sources: tuple[SourceRecord, ...]
     files: tuple[FileRecord, ...]
 
@@ -94,6 +113,21 @@ def decode(data: bytes, file: str) -> Manifest:
         return msgspec.json.decode(data, type=Manifest)
     except msgspec.MsgspecError as exc:
         raise BuildError(f"{file}: not a bundle's manifest: {exc}") from exc
+
+
+def schema() -> bytes:
+    """The published JSON schema of manifests (docs/schema/manifest.schema.json)."""
+    return json_schema(Manifest, SCHEMA)
+
+
+def json_schema(kind: type[msgspec.Struct], identifier: str) -> bytes:
+    """The JSON schema of a type, as it is published; ``identifier`` is the schema's own URI."""
+    document = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": identifier,
+        **msgspec.json.schema(kind),
+    }
+    return (json.dumps(document, indent=2) + "\n").encode("ascii")
 
 
 def parse_sums(text: str) -> dict[str, str]:

@@ -6,17 +6,33 @@ Each stage takes values and gives a new one; its result lies in the store under 
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
-from packager import application, buildroot, component, emit, manifest, sandbox, stage, stubs, trees
-from packager.audit import audit, failed, load_policy
+from packager import (
+    application,
+    buildroot,
+    component,
+    emit,
+    manifest,
+    materials,
+    provenance,
+    sandbox,
+    sbom,
+    stage,
+    stubs,
+    trees,
+)
+from packager.audit import AuditedTree, Known, load_policy, pass_or_fail
+from packager.deps.windows import DATA_FILE
 from packager.errors import BuildError, CheckError, SpecError
 from packager.keys import Key, code_digest, path_digest
+from packager.normalise import Options as NormaliserOptions
 from packager.normalise import normalise_paths
 from packager.progress import Clock, Reporter, Timing
 from packager.pylock import Lock, LockedPackage, read_lock
@@ -34,6 +50,7 @@ class Options:
     jobs: int
     offline: bool
     epoch: int | None = None
+    perturbation: sandbox.Perturbation = field(default_factory=sandbox.Perturbation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +72,7 @@ class Plan:
     staged_key: Key
     normalised_key: Key
     emitted_key: Key
+    specs: tuple[materials.Input, ...]
 
     @property
     def title(self) -> str:
@@ -70,7 +88,19 @@ class Plan:
     def outputs(self) -> tuple[str, ...]:
         """The names of what is put into the output folder."""
         archives = tuple(f"{self.title}.{kind}" for kind in self.bundle.archives)
-        return (self.title, *archives, f"{self.title}.manifest.json")
+        described = (manifest.SUFFIX, sbom.SUFFIX, provenance.SUFFIX)
+        return (self.title, *archives, *(f"{self.title}{suffix}" for suffix in described))
+
+    @property
+    def recipe(self) -> materials.Recipe:
+        """What the descriptions of the bundle's sources are made from."""
+        return materials.Recipe(
+            self.project, self.specs, self.bundle, self.components, self.lock.packages, self.toolchain
+        )
+
+    def locked(self, sums: Mapping[str, str]) -> dict[str, str]:
+        """Of a build's sums those that everyone must get: all but the statement's, which names the packager's code."""
+        return {name: digest for name, digest in sorted(sums.items()) if not name.endswith(provenance.SUFFIX)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +133,7 @@ def make_plan(project: Project, spec: str, options: Options) -> Plan:
     lock.check_python(interpreter.version)
     root = buildroot.toolchain_root(toolchain, toolchain_lock)
     epoch = bundle.epoch if options.epoch is None else options.epoch
-    environment = component.Environment(toolchain, root.key, epoch, options.jobs)
+    environment = component.Environment(toolchain, root.key, epoch, options.jobs, options.perturbation)
     keys: dict[str, Key] = {}
     for item in components:
         keys[item.name] = component.component_key(item, project, environment, keys)
@@ -122,6 +152,7 @@ def make_plan(project: Project, spec: str, options: Options) -> Plan:
             "native": bundle.native,
             "prune": [rule.path for rule in bundle.prune],
             "runtime": toolchain.runtime,
+            "licence": path_digest(project.root / "LICENSE"),
             # Another pin has to be checked, although it changes nothing that is built.
             "signatures": [
                 _signature_inputs(project, source) for source in (bundle.source, *(item.source for item in components))
@@ -135,9 +166,10 @@ def make_plan(project: Project, spec: str, options: Options) -> Plan:
         {
             "staged": staged_key.digest,
             "epoch": epoch,
-            "code": code_digest(*_normaliser_modules()),
+            "code": code_digest("packager.changes", "packager.normalise", *_modules("formats", "pe")),
         },
     )
+    specs = materials.spec_inputs(project, spec, bundle, components)
     emitted_key = Key(
         "emitted",
         bundle.name,
@@ -147,16 +179,33 @@ def make_plan(project: Project, spec: str, options: Options) -> Plan:
             "licence": bundle.licence,
             "purl": bundle.purl,
             "epoch": epoch,
-            "policy": path_digest(load.policy_path(project, bundle.policy)),
+            # The policy is among them. What the SBOM and the statement say of sources stands in these files.
+            "specs": {item.path: item.digest.value for item in specs},
             "size_budget": bundle.size_budget,
-            "code": code_digest("packager.emit", "packager.manifest", "packager.audit"),
+            "code": code_digest(*_EMITTERS, *_AUDITORS, *_modules("audit", "deps")),
+            "windows": path_digest(DATA_FILE),
+            "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
             "zip": path_digest(component.TOOLS_FOLDER / "make_zip.py"),
         },
     )
     return Plan(
         project, bundle, components, toolchain, toolchain_lock, lock, options, environment, root, keys,
-        application_key, stubs_key, staged_key, normalised_key, emitted_key,
+        application_key, stubs_key, staged_key, normalised_key, emitted_key, specs,
     )  # fmt: skip
+
+
+#: What decides the bytes of the outputs: our modules (the first has the version), and the libraries that write them.
+_EMITTERS = (
+    "packager",
+    "packager.emit",
+    "packager.manifest",
+    "packager.materials",
+    "packager.provenance",
+    "packager.sbom",
+)
+_LIBRARIES = ("cyclonedx-python-lib", "zstandard")
+#: What the audit's verdict rests on besides its own modules: another one has to be asked for.
+_AUDITORS = ("packager.diff.marshal", "packager.nativecode")
 
 
 def _signature_inputs(project: Project, source: model.Source) -> Mapping[str, object] | None:
@@ -170,10 +219,11 @@ def _signature_inputs(project: Project, source: model.Source) -> Mapping[str, ob
     }
 
 
-def _normaliser_modules() -> Sequence[str]:
-    folder = Path(__file__).parent / "pe"
-    names = [f"packager.pe.{path.stem}" for path in sorted(folder.glob("*.py")) if path.stem != "__init__"]
-    return ["packager.changes", "packager.normalise", *names]
+def _modules(*packages: str) -> Sequence[str]:
+    """All modules of some of the packager's packages."""
+    here = Path(__file__).parent
+    files = [path for name in packages for path in sorted((here / name).glob("*.py"))]
+    return [f"packager.{path.parent.name}.{path.stem}" for path in files if path.stem != "__init__"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,13 +279,16 @@ def build_bundle(plan: Plan, store: Store, clock: Clock, out: Path) -> Built:
 
 
 def compare_lock(plan: Plan, sums: Mapping[str, str]) -> str:
-    """``match``, ``mismatch``, ``unrecorded``, or ``not compared`` where another epoch was asked for."""
+    """``match``, ``mismatch``, ``unrecorded``, or ``not compared`` where another epoch was asked for.
+
+    Of ``sums``, a build's, only those that :meth:`Plan.locked` names count.
+    """
     if plan.environment.epoch != plan.bundle.epoch:
         return "not compared"
     recorded = load.load_bundle_lock(plan.project, plan.bundle).archives.get(plan.options.target)
     if recorded is None:
         return "unrecorded"
-    return "match" if recorded == dict(sums) else "mismatch"
+    return "match" if recorded == plan.locked(sums) else "mismatch"
 
 
 def _found(key: Key, name: str, plan: Plan, store: Store, clock: Clock) -> Entry | None:
@@ -252,24 +305,24 @@ def _emitted(plan: Plan, store: Store, clock: Clock) -> Entry:
     if found is not None:
         return found
     normalised, sources = _normalised(plan, store, clock)
+    known = Known(sources, json.loads((normalised.path / stage.PROVENANCE).read_text("utf-8")))
     with clock.stage("audit", plan.bundle.policy):
-        findings = audit(
-            normalised.tree, load_policy(load.policy_path(plan.project, plan.bundle.policy)), plan.environment.epoch
-        )
-        if findings:
-            raise failed(findings, Path(plan.title))
+        policy = load_policy(load.policy_path(plan.project, plan.bundle.policy))
+        audited = pass_or_fail(normalised.tree, policy, plan.environment.epoch, known, name=plan.title)
+        for note in audited.notes:
+            clock.reporter.output(str(note))
     root = _root(plan, store, clock)
     with clock.stage("emit", plan.title) as mark:
         entry, mark.cached = store.make(
-            plan.emitted_key, lambda folder: _emit(plan, normalised, sources, root, folder, store, clock.reporter)
+            plan.emitted_key, lambda folder: _emit(plan, audited, known, root, folder, store, clock.reporter)
         )
     return entry
 
 
 def _emit(
     plan: Plan,
-    normalised: Entry,
-    sources: Sequence[manifest.SourceRecord],
+    audited: AuditedTree,
+    known: Known,
     root: Path,
     folder: Path,
     store: Store,
@@ -278,22 +331,23 @@ def _emit(
     made = folder / "tree"
     made.mkdir()
     epoch = plan.environment.epoch
-    provenance = json.loads((normalised.path / stage.PROVENANCE).read_text("utf-8"))
     described = manifest.describe(
-        normalised.tree,
-        provenance,
-        sources,
+        audited.folder(),
+        known.provenance,
+        known.sources,
         name=plan.bundle.name,
         version=plan.bundle.version,
         target=plan.options.target,
         epoch=epoch,
     )
-    (made / f"{plan.title}.manifest.json").write_bytes(manifest.encode(described))
+    found = materials.collect(described.sources, plan.recipe, root)
+    sbom.check(described, found)
+    (made / f"{plan.title}{manifest.SUFFIX}").write_bytes(manifest.encode(described))
     for kind in plan.bundle.archives:
         target = made / f"{plan.title}.{kind}"
         reporter.output(f"writing {target.name}")
         if kind == "tar.zst":
-            emit.write_tar_zst(normalised.tree, target, plan.title, epoch)
+            emit.write_tar_zst(audited, target, plan.title, epoch)
             if target.stat().st_size > plan.bundle.size_budget:
                 raise CheckError(
                     f"{target.name}: expected at most {plan.bundle.size_budget} bytes, found {target.stat().st_size}",
@@ -301,12 +355,33 @@ def _emit(
                 )
         else:
             emit.write_zip(
-                normalised.tree, target, plan.title, epoch,
+                audited, target, plan.title, epoch,
                 root=root, tools=component.TOOLS_FOLDER, log=store.log(f"{plan.bundle.name}-zip"), reporter=reporter,
+                perturbation=plan.options.perturbation,
             )  # fmt: skip
-    sums = {node.path: trees.file_sha256(node.absolute) for node in trees.files(made)}
-    trees.copy_tree(normalised.tree, made / plan.title)
+    (made / f"{plan.title}{sbom.SUFFIX}").write_bytes(
+        sbom.describe(
+            described, found, _sums(made), interpreter=plan.bundle.interpreter, description=plan.bundle.description
+        )
+    )
+    (made / f"{plan.title}{provenance.SUFFIX}").write_bytes(provenance.encode(statement(plan, found, _sums(made))))
+    sums = _sums(made)
+    trees.copy_tree(audited.folder(), made / plan.title)
     (made / manifest.SUMS).write_text(manifest.format_sums(sums), "ascii")
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    return {node.path: trees.file_sha256(node.absolute) for node in trees.files(folder)}
+
+
+def statement(plan: Plan, found: Sequence[materials.Material], products: Mapping[str, str]) -> provenance.Statement:
+    """What a build of the plan says of the files that go out, by name and sha256."""
+    parameters = provenance.ExternalParameters(
+        spec=plan.specs[0].path, target=plan.options.target, epoch=plan.environment.epoch
+    )
+    return provenance.describe(
+        products, found, plan.specs, plan.toolchain, plan.toolchain_lock, parameters, plan.emitted_key.digest
+    )
 
 
 def _normalised(plan: Plan, store: Store, clock: Clock) -> tuple[Entry, tuple[manifest.SourceRecord, ...]]:
@@ -319,7 +394,8 @@ def _normalised(plan: Plan, store: Store, clock: Clock) -> tuple[Entry, tuple[ma
         trees.copy_tree(staged.tree, folder / "tree")
         for name in (stage.PROVENANCE, SOURCES):
             trees.copy_file(staged.path / name, folder / name)
-        for report in normalise_paths([folder / "tree"], plan.environment.epoch, jobs=plan.options.jobs):
+        options = NormaliserOptions(plan.environment.epoch)
+        for report in normalise_paths([folder / "tree"], options, jobs=plan.options.jobs):
             if report.error is not None:
                 raise BuildError(f"{report.path}: cannot be normalised: {report.error}")
 
@@ -380,7 +456,7 @@ def _staged(plan: Plan, store: Store, clock: Clock) -> Entry:
             vendored_names = {plan.bundle.name, *(package.name for package in plan.lock.packages)}
             stage.refuse_vendored_native(tree, left, vendored_names)
         (folder / stage.PROVENANCE).write_text(json.dumps(left, indent=1, sort_keys=True), "utf-8")
-        records = msgspec.to_builtins(list(_source_records(plan, vendored)))
+        records = msgspec.to_builtins(list(source_records(plan, vendored.licences)))
         (folder / SOURCES).write_text(json.dumps(records, indent=1, sort_keys=True), "utf-8")
 
     with clock.stage("stage", plan.title) as mark:
@@ -417,7 +493,8 @@ def _contributions(
     yield stage.Contribution(stubs.SOURCE, description, stage.DESCRIPTION)
 
 
-def _source_records(plan: Plan, vendored: application.Vendored) -> Iterator[manifest.SourceRecord]:
+def source_records(plan: Plan, licences: Mapping[str, str]) -> Iterator[manifest.SourceRecord]:
+    """Everything that a bundle is made from; ``licences`` are those of its Python packages, by name."""
     bundle = plan.bundle
     shipped = {bundle.interpreter, *(native.component for native in bundle.native)}
     yield manifest.SourceRecord(
@@ -431,7 +508,7 @@ def _source_records(plan: Plan, vendored: application.Vendored) -> Iterator[mani
         )  # fmt: skip
     for package in plan.lock.packages:
         yield manifest.SourceRecord(
-            name=package.name, version=package.version, kind="dependency", licence=vendored.licences[package.name],
+            name=package.name, version=package.version, kind="dependency", licence=licences[package.name],
             purl=f"pkg:pypi/{package.name}@{package.version}", digest=f"sha256:{package.sha256}",
         )  # fmt: skip
     for runtime in plan.toolchain.runtime:
@@ -440,7 +517,7 @@ def _source_records(plan: Plan, vendored: application.Vendored) -> Iterator[mani
             name=runtime.name, version=version, kind="linked", licence=runtime.licence,
             purl=f"pkg:deb/debian/{runtime.package}@{version}", digest=f"deb:{runtime.package}={version}",
         )  # fmt: skip
-    digest = path_digest(plan.project.root / "launcher")
+    digest = materials.dir_hash(plan.project.root / stubs.FOLDER, stubs.INPUTS)
     yield manifest.SourceRecord(
         name=stubs.SOURCE, version="1", kind="launcher", licence=stubs.LICENCE,
         purl=f"pkg:generic/{stubs.SOURCE}@1", digest=f"tree:{digest}",

@@ -26,6 +26,25 @@ MOUNT_POINTS = ("build", "proc", "dev", "tmp")
 
 
 @dataclass(frozen=True, slots=True)
+class Perturbation:
+    """What a step is shown otherwise than every step is, to try that none of it shows in what the step makes.
+
+    Part of no key. ``user`` is a uid and a gid; ``env`` goes over every other variable; ``tmpfs`` are folders that are
+    empty inside, ``binds`` (read-only) what lies over the root, by inside path; ``moved`` gives what would be at one
+    inside path another; ``wrapper`` is a program, with its arguments, that runs each command. The default changes
+    nothing.
+    """
+
+    hostname: str = "build"
+    user: tuple[int, int] | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    tmpfs: Sequence[str] = ()
+    binds: Mapping[str, Path] = field(default_factory=dict)
+    moved: Mapping[str, str] = field(default_factory=dict)
+    wrapper: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Sandbox:
     """A root to run in and what it is given: ``binds`` (read-only) and ``writable`` map inside paths to outside."""
 
@@ -33,12 +52,16 @@ class Sandbox:
     writable: Mapping[str, Path] = field(default_factory=dict)
     binds: Mapping[str, Path] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
+    perturbation: Perturbation = field(default_factory=Perturbation)
 
     def argv(self, command: Sequence[str], *, cwd: str = SRC) -> list[str]:
         """The whole bubblewrap command line for ``command``; depends on nothing but this value and the user id."""
-        line = ["bwrap", "--die-with-parent", "--new-session", "--unshare-all", "--hostname", "build", "--clearenv"]
-        if os.geteuid() != 0:
-            line += ["--unshare-user", "--uid", "0", "--gid", "0"]
+        other = self.perturbation
+        line = ["bwrap", "--die-with-parent", "--new-session", "--unshare-all"]
+        line += ["--hostname", other.hostname, "--clearenv"]
+        if other.user is not None or os.geteuid() != 0:
+            uid, gid = other.user or (0, 0)
+            line += ["--unshare-user", "--uid", str(uid), "--gid", str(gid)]
         line += [
             "--ro-bind",
             str(self.root),
@@ -53,13 +76,15 @@ class Sandbox:
             "/build",
         ]
         line += ["--dir", "/build/home"]
+        for inside in other.tmpfs:
+            line += ["--tmpfs", inside]
         for inside, outside in sorted(self.writable.items()):
-            line += ["--bind", str(outside), inside]
-        for inside, outside in sorted(self.binds.items()):
-            line += ["--ro-bind", str(outside), inside]
-        for name, value in sorted({**_FIXED_ENV, **self.env}.items()):
+            line += ["--bind", str(outside), other.moved.get(inside, inside)]
+        for inside, outside in sorted({**self.binds, **other.binds}.items()):
+            line += ["--ro-bind", str(outside), other.moved.get(inside, inside)]
+        for name, value in sorted({**_FIXED_ENV, **self.env, **other.env}.items()):
             line += ["--setenv", name, value]
-        return [*line, "--chdir", cwd, *command]
+        return [*line, "--chdir", cwd, *other.wrapper, *command]
 
     def run(self, command: Sequence[str], *, what: str, log: Path, reporter: Reporter, cwd: str = SRC) -> None:
         """Run ``command`` to its end; its output goes to ``log`` and the reporter.

@@ -87,6 +87,7 @@ def build_stubs(
                         "STUB_FILE": f"{point.name}.exe",
                         "STUB_SUBSYSTEM": "-mconsole" if point.console else "-mwindows",
                     },
+                    perturbation=environment.perturbation,
                 ).run(["bash", "-euc", _BUILD], what=f"compiling {point.name}.exe", log=log, reporter=reporter)
 
     return store.make(key, build)

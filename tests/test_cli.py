@@ -9,6 +9,7 @@ import pytest
 
 from packager import cli
 from packager.errors import BuildError
+from tests.pe.build import Dll
 from tests.pe.build import build as pe_image
 from tests.support import write
 
@@ -24,11 +25,26 @@ def run(capfd: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int,
 def test_help_lists_commands_and_exit_codes(capfd: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capfd, "--help")
     assert code == 0
-    for word in ("fetch", "build", "run", "normalise", "audit", "lock", "Exit codes:", "--store"):
+    for word in (
+        "fetch",
+        "build",
+        "run",
+        "normalise",
+        "diff",
+        "deps",
+        "audit",
+        "verify",
+        "attest",
+        "lock",
+        "Exit codes:",
+        "--store",
+    ):
         assert word in out
 
 
-@pytest.mark.parametrize("command", ["fetch", "build", "run", "normalise", "audit", "lock"])
+@pytest.mark.parametrize(
+    "command", ["fetch", "build", "run", "normalise", "diff", "deps", "audit", "verify", "attest", "lock"]
+)
 def test_every_command_has_an_example(capfd: pytest.CaptureFixture[str], command: str) -> None:
     code, out, _ = run(capfd, command, "--help")
     assert code == 0
@@ -154,8 +170,73 @@ def test_audit_in_text_and_json(capfd: pytest.CaptureFixture[str], tmp_path: Pat
     write(tmp_path / "b/readme.txt", "fine").chmod(0o644)
     (tmp_path / "b").chmod(0o755)
     code, out, _ = run(capfd, "audit", tmp_path / "b")
-    assert (code, out) == (0, f"{tmp_path / 'b'}: nothing found\n")
+    assert code == 0
+    assert out.endswith(f"{tmp_path / 'b'}: no errors, 1 note\n")
+    assert "licences: " in out  # there is no manifest to take them from
     write(tmp_path / "b/con.txt", "x").chmod(0o644)
     code, out, _ = run(capfd, "--json", "audit", tmp_path / "b")
     assert code == 1
-    assert json.loads(out)["findings"][0]["rule"] == "file-name"
+    found = [item for item in json.loads(out)["findings"] if item["severity"] == "error"]
+    assert [item["rule"] for item in found] == ["file-name"]
+    code, out, _ = run(capfd, "audit", "--format", "sarif", tmp_path / "b")
+    assert code == 1
+    assert json.loads(out)["version"] == "2.1.0"
+
+
+def test_deps_in_every_form(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    program = tmp_path / "a.exe"
+    program.write_bytes(pe_image(imports=(Dll("kernel32.dll", ("Sleep",)), Dll("gone.dll", ("f",)))))
+    for form, words in (
+        ("tree", "gone.dll"),
+        ("list", "MISSING"),
+        ("json", '"missing-dll"'),
+        ("dot", "digraph"),
+        ("html", "<!doctype html>"),
+    ):
+        code, out, err = run(capfd, "deps", "--format", form, program)
+        assert (code, words.lower() in out.lower()) == (1, True), (form, out)
+        assert "gone.dll" in err
+    code, _, _ = run(capfd, "deps", program, "--format", "dot", "--output", tmp_path / "a.dot")
+    assert code == 1
+    assert (tmp_path / "a.dot").read_text().startswith("digraph")
+    code, out, _ = run(capfd, "deps", program, "--why", "gone.dll")
+    assert "a.exe" in out
+    assert run(capfd, "deps", program, "--why", "other.dll")[0] == 2
+
+
+def test_diff_says_what_differs(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    one, other = write(tmp_path / "a", "one\n"), write(tmp_path / "b", "two\n")
+    assert run(capfd, "diff", one, one) == (0, f"{one} and {one}: no difference\n", "")
+    code, out, err = run(capfd, "diff", one, other)
+    assert (code, err) == (1, "")
+    assert out.startswith("a: ")
+    code, out, _ = run(capfd, "--json", "diff", one, other)
+    assert (code, json.loads(out)["equal"]) == (1, False)
+    assert run(capfd, "diff", one, tmp_path / "c")[0] == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nowhere"],
+        ["--perturb", "electrum"],
+        ["--signed", "a.exe"],
+        ["--rebuild", "--attestations", ".", "electrum"],
+        ["--attestations", ".", "--threshold", "0"],
+    ],
+)
+def test_verify_wants_arguments_that_go_together(capfd: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    code, out, err = run(capfd, "verify", *arguments)
+    assert (code, out) == (2, "")
+    assert "Traceback" not in err
+
+
+def test_attest_makes_a_key_and_never_overwrites_it(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    key = tmp_path / "me.pem"
+    code, out, _ = run(capfd, "--json", "attest", "--new-key", key)
+    assert code == 0
+    assert len(json.loads(out)["new_key"]) == 64
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert run(capfd, "attest", "--new-key", key)[0] == 2
+    assert run(capfd, "attest", "--key", key)[0] == 2

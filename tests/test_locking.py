@@ -1,4 +1,4 @@
-"""Locks are written whole, and keep what is not theirs to change."""
+"""Locks are written whole, keep what is not theirs to change, and hold what everyone must get."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ ROOT = Path(__file__).parents[1]
 def test_sums_are_recorded_and_read_again(tmp_path: Path) -> None:
     for name in ("bundle_specs", "patches", "launcher"):
         shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "LICENSE", tmp_path)
     project = Project(tmp_path)
     plan = pipeline.make_plan(project, "electrum", pipeline.Options(target="windows-x86_64", jobs=1, offline=True))
     sums = {"b.zip": "b" * 64, "a.tar.zst": "a" * 64}
-    path = locking.record_sums(plan, sums)
+    path = locking.record_sums(plan, {**sums, f"{plan.title}.intoto.json": "c" * 64})
     assert path == tmp_path / "bundle_specs/locks/electrum.toml"
     assert path.read_text().startswith("# Written by `packager lock`.")
     assert path.read_text().index("a.tar.zst") < path.read_text().index("b.zip")

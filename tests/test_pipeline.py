@@ -42,6 +42,7 @@ def before() -> dict[str, str]:
 def project(tmp_path: Path) -> Path:
     for name in ("bundle_specs", "patches", "launcher"):
         shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "LICENSE", tmp_path)
     return tmp_path
 
 
@@ -78,7 +79,10 @@ EVERY_COMPONENT = {
         (replace("bundle_specs/electrum.toml", "size_budget = 20_000_000", "size_budget = 30_000_000"), {"emitted"}),
         (append("bundle_specs/policy/windows.toml", "\n# more\n"), {"emitted"}),
         (replace("bundle_specs/components/zlib.toml", 'script = """', 'script = """\ntrue'), {"zlib", "cpython", *OUT}),
-        (replace("bundle_specs/components/zlib.toml", 'description = "', 'description = "x'), set()),
+        (replace("bundle_specs/components/zlib.toml", 'description = "', 'description = "x'), {"emitted"}),
+        (append("bundle_specs/locks/toolchain.trixie-ucrt64.toml", "# more\n"), {"emitted"}),
+        (append("bundle_specs/locks/electrum.toml", "# more\n"), set()),
+        (append("bundle_specs/electrum-nmc.toml", "# more\n"), set()),
         (append("patches/cpython/0007-ipproto-macros.patch", "\n"), {"cpython", *OUT}),
         (append("patches/cpython/overlay/meson.build", "\n# more\n"), {"cpython", *OUT}),
         (append("bundle_specs/keys/xz.asc", "\n"), OUT),
@@ -127,3 +131,13 @@ def test_the_sums_are_compared_with_the_lock(project: Path) -> None:
     assert pipeline.compare_lock(plan, sums) == "match"
     assert pipeline.compare_lock(plan, {"electrum.zip": "b" * 64}) == "mismatch"
     assert pipeline.compare_lock(plan, {**sums, "more": "a" * 64}) == "mismatch"
+    statement = f"{plan.title}.intoto.json"
+    assert pipeline.compare_lock(plan, {**sums, statement: "a" * 64}) == "match", "it names the packager's code"
+
+
+def test_outputs_and_what_is_locked_of_them() -> None:
+    plan = pipeline.make_plan(Project(ROOT), "electrum", OPTIONS)
+    suffixes = ("", ".tar.zst", ".zip", ".manifest.json", ".cdx.json", ".intoto.json")
+    assert plan.outputs == tuple(f"electrum-4.3.4-windows-x86_64{suffix}" for suffix in suffixes)
+    files = plan.outputs[1:]
+    assert tuple(plan.locked(dict.fromkeys(files, "a" * 64))) == tuple(sorted(files[:-1]))

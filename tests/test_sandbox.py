@@ -9,7 +9,7 @@ import pytest
 
 from packager import process, sandbox
 from packager.errors import MachineError
-from packager.sandbox import Sandbox
+from packager.sandbox import Perturbation, Sandbox
 
 
 def test_the_command_line_shows_nothing_of_the_machine() -> None:
@@ -59,3 +59,46 @@ def test_no_bubblewrap_is_exit_5_with_a_command(monkeypatch: pytest.MonkeyPatch,
     with pytest.raises(MachineError, match="bwrap is not installed") as caught:
         sandbox.probe(tmp_path)
     assert caught.value.hint == "apt-get install bubblewrap"
+
+
+def test_without_a_perturbation_the_command_line_is_what_it_always_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    box = Sandbox(
+        Path("/r"),
+        writable={"/build/src": Path("/w/src")},
+        binds={"/build/tools": Path("/t")},
+        env={"JOBS": "2"},
+        perturbation=Perturbation(),
+    )
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert box.argv(["make"]) == [
+        "bwrap", "--die-with-parent", "--new-session", "--unshare-all", "--hostname", "build", "--clearenv",
+        "--ro-bind", "/r", "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/build",
+        "--dir", "/build/home", "--bind", "/w/src", "/build/src", "--ro-bind", "/t", "/build/tools",
+        "--setenv", "HOME", "/build/home", "--setenv", "JOBS", "2", "--setenv", "LANG", "C.UTF-8",
+        "--setenv", "LC_ALL", "C.UTF-8", "--setenv", "PATH", "/usr/bin:/bin",
+        "--setenv", "PYTHONDONTWRITEBYTECODE", "1", "--setenv", "PYTHONHASHSEED", "0", "--setenv", "TZ", "UTC",
+        "--chdir", "/build/src", "make",
+    ]  # fmt: skip
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert box.argv(["make"])[7:12] == ["--unshare-user", "--uid", "0", "--gid", "0"]
+
+
+@pytest.mark.parametrize("euid", [0, 1000])
+def test_a_perturbation_is_seen_by_the_step(monkeypatch: pytest.MonkeyPatch, euid: int) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: euid)
+    other = Perturbation(
+        hostname="loom",
+        user=(7, 8),
+        env={"PYTHONHASHSEED": "5"},
+        tmpfs=("/sys", "/build/src"),
+        binds={"/etc/passwd": Path("/p")},
+        moved={"/build/src": "/build/given"},
+        wrapper=("sh", "wrap"),
+    )
+    argv = Sandbox(Path("/r"), writable={"/build/src": Path("/w")}, perturbation=other).argv(["make"])
+    line = " ".join(argv)
+    assert "--hostname loom --clearenv --unshare-user --uid 7 --gid 8 " in line
+    assert "--tmpfs /sys --tmpfs /build/src --bind /w /build/given --ro-bind /p /etc/passwd " in line
+    assert "--setenv PYTHONHASHSEED 5 " in line
+    assert line.count("PYTHONHASHSEED") == 1
+    assert line.endswith("--chdir /build/src sh wrap make")

@@ -14,12 +14,12 @@ from typing import NoReturn
 
 import click
 
-from packager.cli import check, files, make
+from packager.cli import check, deps, files, make, verify
 from packager.cli.common import packager
 from packager.console import ConsoleReporter
 from packager.errors import PackagerError, SpecError
 
-__all__ = ["check", "files", "main", "make"]
+__all__ = ["check", "deps", "files", "main", "make", "verify"]
 
 INTERRUPTED = 130
 
@@ -37,9 +37,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        packager.main(arguments, prog_name="packager", standalone_mode=False)
-    except click.exceptions.Exit as exc:
-        sys.exit(exc.exit_code)
+        # What a command returns is nothing; an exit code where it, or --help, ended early.
+        code = packager.main(arguments, prog_name="packager", standalone_mode=False)
     except click.UsageError as exc:
         exc.show()
         sys.exit(SpecError.exit_code)
@@ -61,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         where = f"{exc.filename}: " if exc.filename else ""
         ConsoleReporter().error(f"{where}{exc.strerror or exc}")
         sys.exit(5)
-    sys.exit(0)
+    sys.exit(code or 0)
 
 
 def _traceback(arguments: Sequence[str]) -> None:

@@ -1,17 +1,22 @@
-"""Commands that check what was made: audit."""
+"""The command audit: a bundle's folder against a policy."""
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import click
 
-from packager.cli.common import Context, epoch_of, json_option, open_project, packager, print_json
+from packager.cli.common import Context, epoch_of, json_option, open_project, packager
 from packager.errors import CheckError
 
 
-@packager.command("audit", epilog="Example: packager audit dist/electrum-4.3.4-windows-x86_64")
+@packager.command(
+    "audit",
+    epilog="""\b
+Examples:
+  packager audit dist/electrum-4.3.4-windows-x86_64
+  packager audit dist/electrum-4.3.4-windows-x86_64 --format sarif > findings.sarif""",
+)
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option(
     "--policy",
@@ -21,23 +26,44 @@ from packager.errors import CheckError
 @click.option(
     "--epoch",
     type=click.IntRange(0, 0xFFFFFFFF),
-    help="The time that stamps must have.  [default: $SOURCE_DATE_EPOCH, else 1735689600]",
+    help="The time that stamps must have.  [default: the manifest's, else $SOURCE_DATE_EPOCH, else 1735689600]",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "sarif"]),
+    default="text",
+    show_default=True,
+    help="How to show findings; json's schema is docs/schema/audit.schema.json, SARIF is 2.1.0.",
 )
 @json_option
 @click.pass_obj
-def audit_command(ctx: Context, folder: Path, policy: Path | None, epoch: int | None, as_json_here: bool) -> None:
-    """Check a bundle's folder against a policy: DLLs that it needs, stamps, names, traces of the build machine."""
-    from packager.audit import audit, load_policy
+def audit_command(
+    ctx: Context, folder: Path, policy: Path | None, epoch: int | None, form: str, as_json_here: bool
+) -> None:
+    """Check a bundle's folder against a policy: DLLs and functions that it needs, hardening, stamps, names, licences,
+    traces of the build machine.
+
+    What is not allowed is an error, exit 1; notes are what is worth knowing. Where files come from is taken from the
+    manifest beside the folder, if there is one.
+    """
+    from packager.audit import audit, document, errors, known_beside, load_policy, sarif
     from packager.specs.load import policy_path
 
     path = policy or policy_path(open_project(), "windows")
-    findings = audit(folder, load_policy(path), epoch_of(epoch))
-    if ctx.as_json or as_json_here:
-        print_json({"findings": [dataclasses.asdict(finding) for finding in findings]})
+    known = known_beside(folder)
+    if epoch is None and known is not None:
+        epoch = known.epoch
+    findings = audit(folder, load_policy(path), epoch_of(epoch), known)
+    wrong = errors(findings)
+    if ctx.as_json or as_json_here or form == "json":
+        click.echo(document.encode(findings).decode(), nl=False)
+    elif form == "sarif":
+        click.echo(sarif.encode(findings).decode(), nl=False)
     else:
         for finding in findings:
             click.echo(str(finding))
-        if not findings:
-            click.echo(f"{folder}: nothing found")
-    if findings:
-        raise CheckError(f"{folder}: {len(findings)} finding{'s' * (len(findings) > 1)}")
+        if not wrong:
+            click.echo(f"{folder}: no errors, {len(findings)} note{'s' * (len(findings) != 1)}")
+    if wrong:
+        raise CheckError(f"{folder}: {len(wrong)} error{'s' * (len(wrong) > 1)}")

@@ -1,23 +1,40 @@
-"""Which bytes of a PE file say when it was made, and what belongs there instead.
+"""Which bytes of a PE file say when and where it was made, and what belongs there instead.
 
 Each finder takes the file's bytes, its layout and the epoch (seconds since 1970, 32 bits) and gives the fields that it
-is in charge of, each with the value that belongs there; ``FINDERS`` is all of them. What is deliberately not touched:
+is in charge of, each with the value that belongs there. What is deliberately not touched:
 
 - Export stamps of ``FFFFFFFF``: a constant that Microsoft's linker writes.
-- Every stamp of a file with a REPRO debug entry: those are hashes of the content already.
-- Bound imports, and delay imports that are bound: their stamps belong to addresses that were looked up in other files.
-  Zeroing the stamp alone would leave those addresses behind, so such a file is refused.
+- What a linker wrote into a file with a REPRO debug entry: its stamps are hashes of the content already.
+- Stamps of imports that are bound: :mod:`packager.pe.bound` undoes that first, as the stamps alone must not go.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from packager.errors import PEError
+from packager.formats.fields import Field
+from packager.pe import codeview
+from packager.pe.codeview import codeview_fields
 from packager.pe.layout import Directory, Layout
-from packager.pe.tables import MOST_ENTRIES, delay_descriptors, import_descriptors
+from packager.pe.overlay import overlay_fields
+from packager.pe.tables import MOST_ENTRIES, debug_entries, delay_descriptors, delay_stamp_offset, import_descriptors
+
+__all__ = [
+    "COFF",
+    "DEBUG",
+    "DELAY",
+    "EXPORT",
+    "LINKED",
+    "LOAD_CONFIG",
+    "RESOURCE",
+    "Field",
+    "is_repro",
+    "refuse_overlaps",
+    "volatile_fields",
+]
 
 COFF = "COFF TimeDateStamp"
 EXPORT = "export directory TimeDateStamp"
@@ -31,58 +48,45 @@ DEBUG_REPRO = 16
 
 _NEVER = b"\xff\xff\xff\xff"
 _ZERO = bytes(4)
-_DEBUG_ENTRY = struct.Struct("<IIHHIIII")
 _RESOURCE_NODE = 16
 _RESOURCE_ENTRY = struct.Struct("<II")
 _SUBDIRECTORY = 0x80000000
-_UNBIND = "link it again without binding (no bind.exe, no /BIND): bound addresses fit one Windows build only"
+#: Entries of all resource directories together; no real file was seen with more than 2,900.
+_MOST_RESOURCES = 0x20000
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One volatile field: what it is, its file offset, and the bytes that belong there."""
-
-    name: str
-    offset: int
-    value: bytes
-
-
-def volatile_fields(data: bytes, layout: Layout, epoch: int) -> tuple[Field, ...]:
+def volatile_fields(data: bytes, layout: Layout, epoch: int, guid: bytes | None = None) -> tuple[Field, ...]:
     """All volatile fields of ``data`` but the checksum, by offset, each once.
 
-    Where the file has a REPRO entry, each field's value is the one that stands there. Raises PEError when a table does
-    not fit the format, when imports are bound, and when two fields, or a field and the headers, overlap.
+    A linker's fields have the values that stand there where the file has a REPRO entry. ``guid`` is what CodeView
+    records are to have; without it, it is made from the content, which means reading all of it. Raises PEError when a
+    table does not fit the format, when imports are bound, and when two fields, or a field and the headers, overlap.
     """
-    found = {field for finder in FINDERS for field in finder(data, layout, epoch)}
-    fields = sorted(found, key=lambda field: field.offset)
+    found = {field for finder in LINKED for field in finder(data, layout, epoch)}
+    repro = is_repro(data, layout)
+    if repro:
+        found = {Field(f.name, f.offset, data[f.offset : f.offset + len(f.value)]) for f in found}
+    found.update(overlay_fields(data, layout, epoch)[0])
+    fields = tuple(sorted(found, key=lambda field: field.offset))
+    refuse_overlaps(fields, layout)
+    if repro or not any(field.name == codeview.GUID for field in fields):
+        return fields
+    guid = guid or codeview.content_guid(data, fields, layout.checksum_offset)
+    return tuple(replace(field, value=guid) if field.name == codeview.GUID else field for field in fields)
+
+
+def refuse_overlaps(fields: Iterable[Field], layout: Layout) -> None:
+    """Raise PEError when one of ``fields``, which come by offset, reaches into the next or, but for COFF's, headers."""
     end = layout.stamp_offset
     for field in fields:
         if field.offset < end:
             raise PEError(f"{field.name} at offset {field.offset:#x}: expected it after {end:#x}, found an overlap")
         end = layout.headers_end if field.name == COFF else field.offset + len(field.value)
-    if is_repro(data, layout):
-        return tuple(Field(f.name, f.offset, data[f.offset : f.offset + len(f.value)]) for f in fields)
-    return tuple(fields)
 
 
 def is_repro(data: bytes, layout: Layout) -> bool:
     """True when a debug entry says that the stamps are hashes of the content."""
-    return any(kind == DEBUG_REPRO for _offset, kind in _debug_entries(data, layout))
-
-
-def refuse_bound_imports(data: bytes, layout: Layout, _epoch: int) -> Iterator[Field]:
-    """No field; PEError when the import table is bound to other DLLs' addresses."""
-    bound = layout.directory(Directory.BOUND_IMPORT)
-    if bound is not None:
-        raise PEError(f"offset {bound.offset:#x}: expected no bound imports, found RVA {bound.rva:#x}", hint=_UNBIND)
-    for descriptor in import_descriptors(data, layout):
-        if descriptor.stamp:
-            raise PEError(
-                f"import descriptor at offset {descriptor.offset:#x}: expected a TimeDateStamp of 0, "
-                f"found {descriptor.stamp:#x} (bound imports)",
-                hint=_UNBIND,
-            )
-    yield from ()
+    return any(entry.kind == DEBUG_REPRO for entry in debug_entries(data, layout))
 
 
 def coff_stamp(_data: bytes, layout: Layout, epoch: int) -> Iterator[Field]:
@@ -101,20 +105,20 @@ def export_stamp(data: bytes, layout: Layout, epoch: int) -> Iterator[Field]:
 
 def debug_stamps(data: bytes, layout: Layout, epoch: int) -> Iterator[Field]:
     """The stamp of each debug entry: the epoch, as in the file header."""
-    for offset, _kind in _debug_entries(data, layout):
-        yield Field(DEBUG, offset + 4, _u32(epoch))
+    for entry in debug_entries(data, layout):
+        yield Field(DEBUG, entry.offset + 4, _u32(epoch))
 
 
 def resource_stamps(data: bytes, layout: Layout, _epoch: int) -> Iterator[Field]:
     """The stamp of every directory in the resource tree: zero.
 
     A directory that is reached twice is visited once, the entries of all directories together must fit in the file,
-    and there is a limit to the number of directories, so that neither loops nor overlaps keep this busy.
+    and there is a limit to their number, so that neither loops nor overlaps keep this busy.
     """
     directory = layout.directory(Directory.RESOURCE)
     if directory is None or directory.rva == 0:
         return
-    room = layout.size // _RESOURCE_ENTRY.size
+    room = min(layout.size // _RESOURCE_ENTRY.size, _MOST_RESOURCES)
     seen = {0}
     waiting = [0]
     while waiting:
@@ -126,7 +130,10 @@ def resource_stamps(data: bytes, layout: Layout, _epoch: int) -> Iterator[Field]
         if len(seen) > MOST_ENTRIES:
             raise PEError(f"resource directory at offset {offset:#x}: expected {MOST_ENTRIES} at most, found more")
         if room < 0:
-            raise PEError(f"resource directory at offset {offset:#x}: expected fewer entries, found overlapping ones")
+            raise PEError(
+                f"resource directory at offset {offset:#x}: expected at most {_MOST_RESOURCES} entries in all, "
+                "and that they fit the file, found more or overlapping ones"
+            )
         layout.offset(at, _RESOURCE_NODE + count * _RESOURCE_ENTRY.size, "resource directory")
         yield Field(RESOURCE, offset + 4, _ZERO)
         start = offset + _RESOURCE_NODE
@@ -138,20 +145,29 @@ def resource_stamps(data: bytes, layout: Layout, _epoch: int) -> Iterator[Field]
                 waiting.append(child)
 
 
+def import_stamps(data: bytes, layout: Layout, _epoch: int) -> Iterator[Field]:
+    """No field; PEError when the import table is bound to other DLLs' addresses."""
+    bound = layout.directory(Directory.BOUND_IMPORT)
+    if bound is not None:
+        raise PEError(f"offset {bound.offset:#x}: expected no bound imports, found RVA {bound.rva:#x}")
+    for descriptor in import_descriptors(data, layout):
+        if descriptor.stamp:
+            raise PEError(
+                f"import descriptor at offset {descriptor.offset:#x}: expected a TimeDateStamp of 0, "
+                f"found {descriptor.stamp:#x} (bound imports)"
+            )
+    yield from ()
+
+
 def delay_stamps(data: bytes, layout: Layout, _epoch: int) -> Iterator[Field]:
     """The stamp of each delay-import descriptor: zero; PEError when it is set and there is a bound table to go with."""
-    directory = layout.directory(Directory.DELAY_IMPORT)
-    if directory is None:
-        return
     for index, descriptor in enumerate(delay_descriptors(data, layout)):
         if descriptor.stamp and descriptor.bound_table:
             raise PEError(
                 f"delay-import descriptor at offset {descriptor.offset:#x}: expected it unbound, "
-                f"found TimeDateStamp {descriptor.stamp:#x} with a bound table at {descriptor.bound_table:#x}",
-                hint=_UNBIND,
+                f"found TimeDateStamp {descriptor.stamp:#x} with a bound table at {descriptor.bound_table:#x}"
             )
-        # Its end could lie in the part of the section that is not in the file: offset() looks.
-        yield Field(DELAY, layout.offset(directory.rva + 32 * index, 32, "delay-import descriptor") + 28, _ZERO)
+        yield Field(DELAY, delay_stamp_offset(layout, index), _ZERO)
 
 
 def load_config_stamp(_data: bytes, layout: Layout, _epoch: int) -> Iterator[Field]:
@@ -161,28 +177,17 @@ def load_config_stamp(_data: bytes, layout: Layout, _epoch: int) -> Iterator[Fie
         yield Field(LOAD_CONFIG, layout.offset(directory.rva, 8, "load configuration") + 4, _ZERO)
 
 
-FINDERS: tuple[Callable[[bytes, Layout, int], Iterator[Field]], ...] = (
-    refuse_bound_imports,
+#: The finders of what a linker writes.
+LINKED: tuple[Callable[[bytes, Layout, int], Iterator[Field]], ...] = (
+    import_stamps,
     coff_stamp,
     export_stamp,
     debug_stamps,
+    codeview_fields,
     resource_stamps,
     delay_stamps,
     load_config_stamp,
 )
-
-
-def _debug_entries(data: bytes, layout: Layout) -> Iterator[tuple[int, int]]:
-    """(file offset, type) of each debug entry."""
-    directory = layout.directory(Directory.DEBUG)
-    if directory is None or directory.rva == 0:
-        return
-    count = directory.size // _DEBUG_ENTRY.size
-    if count > MOST_ENTRIES:
-        raise PEError(f"debug directory: expected {MOST_ENTRIES} entries at most, found {count}")
-    start = layout.offset(directory.rva, count * _DEBUG_ENTRY.size, "debug directory")
-    for offset in range(start, start + count * _DEBUG_ENTRY.size, _DEBUG_ENTRY.size):
-        yield offset, _DEBUG_ENTRY.unpack_from(data, offset)[4]
 
 
 def _u32(value: int) -> bytes:

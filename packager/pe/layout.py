@@ -35,6 +35,7 @@ _COFF_HEADER = 20
 _SECTION_HEADER = 40
 _PAGE = 0x1000
 _SECTOR = 0x200
+_ZEROS = bytes(0x10000)
 #: Bytes of the optional header before the data directories.
 _FIXED = {PE32: 96, PE32_PLUS: 112}
 
@@ -47,9 +48,11 @@ class Directory(IntEnum):
     RESOURCE = 2
     CERTIFICATE = 4
     DEBUG = 6
+    TLS = 9
     LOAD_CONFIG = 10
     BOUND_IMPORT = 11
     DELAY_IMPORT = 13
+    CLR = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ class Layout:
     subsystem_version: tuple[int, int]
     dll_characteristics: int
     symbol_table: int
+    symbol_count: int
     sections: tuple[Section, ...]
     section_starts: tuple[int, ...]
     directories: tuple[DataDirectory, ...]
@@ -115,6 +119,16 @@ class Layout:
     def checksum_offset(self) -> int:
         """Where the optional header's CheckSum lies, the same in PE32 and PE32+."""
         return self.pe_offset + 0x58
+
+    @property
+    def symbols_offset(self) -> int:
+        """Where PointerToSymbolTable lies, and behind it NumberOfSymbols."""
+        return self.pe_offset + 12
+
+    @property
+    def body_end(self) -> int:
+        """Where the last of the headers and of the sections' data ends; what the file has behind it is not mapped."""
+        return max([self.headers_end, *(section.raw_offset + section.raw_size for section in self.sections)])
 
     @property
     def is_plus(self) -> bool:
@@ -157,6 +171,13 @@ class Layout:
                 return section.raw_offset + start, max(stored - start, 0), mapped - max(stored, start)
         raise PEError(f"{what}: expected an address inside a section, found RVA {rva:#x}")
 
+    def find(self, rva: int) -> int | None:
+        """The file offset where ``rva`` lies; None when nothing is mapped there."""
+        try:
+            return self.span(rva, "")[0]
+        except PEError:
+            return None
+
     def offset(self, rva: int, length: int, what: str) -> int:
         """The file offset of ``length`` bytes at ``rva``; PEError unless all of them are in the file."""
         offset, stored, _zeros = self.span(rva, what)
@@ -188,7 +209,7 @@ def read_layout(data: bytes) -> Layout:
         raise PEError(f"offset 0x3c: expected e_lfanew inside the file ({size:#x} bytes), found {pe:#x}")
     if data[pe : pe + 4] != b"PE\0\0":
         raise PEError(f"offset {pe:#x}: expected the signature 'PE\\0\\0', found {data[pe : pe + 4]!r}")
-    machine, section_count, stamp, symbols, _symbol_count, optional_size, characteristics = struct.unpack_from(
+    machine, section_count, stamp, symbols, symbol_count, optional_size, characteristics = struct.unpack_from(
         "<HHIIIHH", data, pe + 4
     )
     optional = pe + 4 + _COFF_HEADER
@@ -233,6 +254,7 @@ def read_layout(data: bytes) -> Layout:
         subsystem_version=(subsystem_version[0], subsystem_version[1]),
         dll_characteristics=dll_characteristics,
         symbol_table=symbols,
+        symbol_count=symbol_count,
         sections=sections,
         section_starts=tuple(section.rva for section in sections),
         directories=_directories(data, optional + fixed, optional_size - fixed),
@@ -280,6 +302,11 @@ def _directories(data: bytes, table: int, room: int) -> tuple[DataDirectory, ...
     (declared,) = struct.unpack_from("<I", data, table - 4)
     count = min(declared, 16, room // 8)
     return tuple(DataDirectory(table + 8 * i, *struct.unpack_from("<II", data, table + 8 * i)) for i in range(count))
+
+
+def is_zero(data: bytes, start: int, end: int) -> bool:
+    """True when ``data`` from ``start`` up to ``end`` is nothing but zeros, as padding is."""
+    return all(data[at : min(at + len(_ZEROS), end)] == _ZEROS[: end - at] for at in range(start, end, len(_ZEROS)))
 
 
 def _align(value: int, alignment: int) -> int:

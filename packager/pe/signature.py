@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from packager.errors import PEError
+from packager.pe.draft import Draft
 from packager.pe.layout import DataDirectory, Directory, Layout
 
 
@@ -22,8 +23,8 @@ def certificate_table(layout: Layout) -> DataDirectory | None:
     return entry
 
 
-def without_signature(data: bytes, layout: Layout, entry: DataDirectory) -> bytes:
-    """``data`` cut off where its certificate table begins, with the table's entry zeroed; the checksum is not touched.
+def strip_signature(draft: Draft, layout: Layout, entry: DataDirectory) -> None:
+    """Cut the file off where its certificate table begins and zero the table's entry; the checksum is not touched.
 
     What a signer put before the table to align it to 8 bytes stays: nothing in the file says how much of it was there
     before. Raises PEError when the table is not aligned, not the last thing in the file, or inside a section.
@@ -39,4 +40,5 @@ def without_signature(data: bytes, layout: Layout, entry: DataDirectory) -> byte
                 f"certificate table at offset {entry.rva:#x}: expected it behind all sections, found one that ends at "
                 f"{section.raw_offset + section.raw_size:#x}"
             )
-    return data[: entry.offset] + bytes(8) + data[entry.offset + 8 : entry.rva]
+    draft.put("certificate table entry", entry.offset, bytes(8))
+    draft.cut("certificate table", entry.rva)

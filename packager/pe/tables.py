@@ -1,4 +1,4 @@
-"""The import and delay-import tables' descriptors, walked as Windows' loader walks them, within bounds."""
+"""The import, delay-import and debug tables' entries, walked as Windows' loader walks them, within bounds."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from packager.errors import PEError
 from packager.pe.layout import Directory, Layout
 
-#: Entries that a table may have: some hundred times what real files have, and few enough to be read in no time.
-MOST_ENTRIES = 0x10000
+#: Entries that a table may have: more than ten times what real files have, and few enough to be read in no time.
+MOST_ENTRIES = 0x2000
+_CHUNK = 256
 
 _IMPORT = struct.Struct("<IIIII")
 _DELAY = struct.Struct("<IIIIIIII")
+_DEBUG = struct.Struct("<IIHHIIII")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,17 @@ class DelayDescriptor:
     by_rva: bool
 
 
+@dataclass(frozen=True, slots=True)
+class DebugEntry:
+    """One debug entry: its file offset, IMAGE_DEBUG_TYPE_*, and the size, RVA and file offset of its data."""
+
+    offset: int
+    kind: int
+    size: int
+    rva: int
+    pointer: int
+
+
 def import_descriptors(data: bytes, layout: Layout) -> Iterator[ImportDescriptor]:
     """The import descriptors up to the first without a name or an address table, where the loader stops too."""
     directory = layout.directory(Directory.IMPORT)
@@ -70,6 +83,42 @@ def delay_descriptors(data: bytes, layout: Layout) -> Iterator[DelayDescriptor]:
         base = 0 if attributes & 1 else layout.image_base
         bound_table -= base if bound_table else 0
         yield DelayDescriptor(offset, name - base, lookup_table - base, bound_table, stamp, base == 0)
+
+
+def debug_entries(data: bytes, layout: Layout) -> Iterator[DebugEntry]:
+    """The debug entries: as many as the directory's size has room for."""
+    directory = layout.directory(Directory.DEBUG)
+    if directory is None or directory.rva == 0:
+        return
+    count = directory.size // _DEBUG.size
+    if count > MOST_ENTRIES:
+        raise PEError(f"debug directory: expected {MOST_ENTRIES} entries at most, found {count}")
+    start = layout.offset(directory.rva, count * _DEBUG.size, "debug directory")
+    for offset in range(start, start + count * _DEBUG.size, _DEBUG.size):
+        _flags, _stamp, _major, _minor, kind, size, rva, pointer = _DEBUG.unpack_from(data, offset)
+        yield DebugEntry(offset, kind, size, rva, pointer)
+
+
+def delay_stamp_offset(layout: Layout, index: int) -> int:
+    """The file offset of the stamp in delay-import descriptor number ``index``, all of which must be in the file."""
+    rva = layout.directories[Directory.DELAY_IMPORT].rva + _DELAY.size * index
+    return layout.offset(rva, _DELAY.size, "delay-import descriptor") + 28
+
+
+def thunks_end(data: bytes, layout: Layout, rva: int, width: int, what: str) -> tuple[int, int]:
+    """The file offsets of the numbers of ``width`` bytes at ``rva``: of the first, and behind the zero that ends them.
+
+    Raises PEError when that zero is not in the file.
+    """
+    start, stored, _zeros = layout.span(rva, what)
+    stop = start + stored - stored % width
+    view = memoryview(data)
+    for at in range(start, stop, _CHUNK * width):
+        part = view[at : min(at + _CHUNK * width, stop)]
+        values = (part.cast("Q") if width == 8 else part.cast("I")).tolist()
+        if 0 in values:
+            return start, at + (values.index(0) + 1) * width
+    raise PEError(f"{what} at offset {start:#x}: expected a zero entry last, found the section's end")
 
 
 def _records(

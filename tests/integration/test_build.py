@@ -60,28 +60,6 @@ def test_a_prune_rule_rebuilds_only_what_depends_on_it(electrum: BuiltBundle, tm
     assert not (tmp_path / "out" / electrum.folder.name / "python/Lib/this.pyc").exists()
 
 
-def test_an_empty_store_another_place_and_one_job_give_the_same_sums(
-    electrum: BuiltBundle, store: Path, tmp_path: Path
-) -> None:
-    """Everything is compiled again; only downloads are taken over, as they are bound by their hashes."""
-    other = tmp_path / "an other place"
-    project = copy_project(other / "clone")
-    shutil.copytree(store / "sources", other / "store/sources")
-    done = packager(
-        "--store", other / "store", "--json", "build", "electrum", "--out", other / "out", "--jobs", "1",
-        cwd=project,
-        env={"TZ": "Pacific/Kiritimati", "LANG": "de_DE.UTF-8", "HOME": str(other), "PYTHONHASHSEED": "7"},
-        prefix=["sh", "-c", 'umask 077; exec "$0" "$@"'],
-        timeout=4000,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr.decode()
-    assert (other / "out/SHA256SUMS").read_bytes() == sums_of(electrum)
-    made = {stage for stage, cached in stages(done.stdout).items() if not cached}
-    assert "component cpython 3.13.5" in made
-    for path in sorted((other / "out").rglob("*")):
-        assert path.stat().st_mode & 0o044 == 0o044, f"{path}: the umask shows"
-
-
 def sums_of(built: BuiltBundle) -> bytes:
     lines = (built.out / "SHA256SUMS").read_text().splitlines(keepends=True)
     return "".join(line for line in lines if built.folder.name in line).encode()

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import re
 import subprocess
 import tarfile
 import zipfile
 from pathlib import Path
 
+import jsonschema  # type: ignore[import-untyped]
 import pefile
 import pytest
 import zstandard
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
-from packager import manifest, trees
+from packager import attest, manifest, provenance, trees
+from packager.agreement import agree, at_hand
 from packager.normalise import is_pe
-from tests.integration.conftest import BuiltBundle, packager
+from tests.integration.conftest import ROOT, BuiltBundle, packager
 
 MODULES = [
     "_asyncio",
@@ -73,6 +78,49 @@ def test_every_source_has_its_licence_text(bundle: BuiltBundle) -> None:
     for source in manifest.decode(path.read_bytes(), str(path)).sources:
         texts = list((bundle.folder / "licenses" / source.name).rglob("*"))
         assert any(text.is_file() and text.stat().st_size > 100 for text in texts), source.name
+
+
+def beside(bundle: BuiltBundle, suffix: str) -> bytes:
+    """One of the files that go out with a bundle."""
+    return (bundle.out / f"{bundle.folder.name}{suffix}").read_bytes()
+
+
+@pytest.mark.parametrize(("suffix", "schema"), [(manifest.SUFFIX, "manifest"), (provenance.SUFFIX, "provenance")])
+def test_what_goes_out_suits_its_published_schema(bundle: BuiltBundle, suffix: str, schema: str) -> None:
+    published = json.loads((ROOT / f"docs/schema/{schema}.schema.json").read_text("utf-8"))
+    jsonschema.validate(json.loads(beside(bundle, suffix)), published, jsonschema.Draft202012Validator)
+
+
+def test_the_sbom_is_valid_and_knows_everything_that_is_shipped(bundle: BuiltBundle) -> None:
+    data = beside(bundle, ".cdx.json")
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(data.decode()) is None
+    described = manifest.decode(beside(bundle, manifest.SUFFIX), "manifest")
+    document = json.loads(data)
+    found = {item["name"]: item for item in document["components"]}
+    assert set(found) == {source.name for source in described.sources}
+    for source in described.sources:
+        item = found[source.name]
+        assert item["version"] == source.version
+        assert item["purl"]
+        assert item["licenses"]
+        assert item["hashes"]
+        assert item["externalReferences"], source.name
+        count = sum(file.source == source.name for file in described.files)
+        assert {"name": "electrum-packager:files", "value": str(count)} in item["properties"]
+    for reference in document["metadata"]["component"]["externalReferences"]:
+        assert reference["hashes"][0]["content"] == bundle.document["files"][reference["url"]]["sha256"]
+
+
+def test_attestations_of_the_bundle_agree(bundle: BuiltBundle, tmp_path: Path) -> None:
+    statement = bundle.out / f"{bundle.folder.name}{provenance.SUFFIX}"
+    products = provenance.decode(statement.read_bytes(), statement.name).products
+    files = {name: file["sha256"] for name, file in bundle.document["files"].items() if name != statement.name}
+    assert products == files
+    for name in ("one.pem", "two.pem"):
+        attest.new_key(tmp_path / name)
+        attest.attest(statement, tmp_path / name, tmp_path / "attestations")
+    found = agree(tmp_path / "attestations", threshold=2, products=at_hand(bundle.out / name for name in products))
+    assert [(outcome.title, outcome.notes) for outcome in found.bundles] == [(bundle.folder.name, ())]
 
 
 def test_archives_hold_the_folder(bundle: BuiltBundle) -> None:

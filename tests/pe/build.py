@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
+import io
 import struct
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 RVA = 0x1000
 RAW = 0x400
 X64, X86, ARM64 = 0x8664, 0x14C, 0xAA64
+#: Where what a binder leaves in the headers begins, and how long a record's header is before its path.
+BOUND_AT = 0x200
+RSDS_HEADER, NB10_HEADER = 24, 16
+
+
+def rsds(path: bytes, guid: bytes = bytes(range(16)), age: int = 1) -> bytes:
+    """A CodeView record as today's linkers write it; ``path`` with what is to end it."""
+    return b"RSDS" + guid + struct.pack("<I", age) + path
+
+
+def nb10(path: bytes, stamp: int = 0x77777777, age: int = 1) -> bytes:
+    """A CodeView record as linkers of the nineties wrote it."""
+    return b"NB10" + struct.pack("<III", 0, stamp, age) + path
+
+
+RSDS = rsds(b"x.pdb\0")
 
 
 @dataclass(frozen=True)
 class Dll:
-    """An imported DLL: functions by name (str) or ordinal (int); ``stamp`` as a binder leaves it."""
+    """An imported DLL: functions by name (str) or ordinal (int).
+
+    A binder leaves ``stamp``, and addresses instead of names: in the address table, or for a DLL that is loaded late in
+    a table of its own (``bound``). ``lookup`` is False where a linker left the look-up table out; ``bound_table`` is the
+    RVA of a table that is somewhere else.
+    """
 
     name: str | bytes
     symbols: Sequence[str | int] = ("ExitProcess",)
     stamp: int = 0
+    chain: int = 0
+    bound: bool = False
+    lookup: bool = True
     bound_table: int = 0
 
 
@@ -48,8 +74,9 @@ class Spec:
     resource_stamp: int = 0x33333333
     debug: Sequence[int] = ()
     debug_stamp: int = 0x44444444
+    codeview: bytes = RSDS
     load_config_stamp: int | None = None
-    bound_import: tuple[int, int] = (0, 0)
+    bound_import: bytes = b""
     certificate: bytes = b""
     text: bytes = b""
     zero_tail: int = 0
@@ -85,16 +112,15 @@ def build(spec: Spec | None = None, **options: object) -> bytes:
     if spec.debug:
         entries = b""
         for kind in spec.debug:
-            payload = {2: b"RSDS" + bytes(range(16)) + b"\1\0\0\0x.pdb\0", 16: struct.pack("<I", 4) + b"hash"}.get(
-                kind, bytes(20)
-            )
+            payload = {2: spec.codeview, 16: struct.pack("<I", 4) + b"hash"}.get(kind, bytes(20))
             at = blob.add(payload)
             entries += struct.pack("<IIHHIIII", 0, spec.debug_stamp, 0, 0, kind, len(payload), at, at - RVA + RAW)
         directories[6] = (blob.add(entries), len(entries))
     if spec.load_config_stamp is not None:
         size = 0x70 if spec.plus else 0x40
         directories[10] = (blob.add(struct.pack("<II", size, spec.load_config_stamp).ljust(size, b"\0")), size)
-    directories[11] = spec.bound_import
+    if spec.bound_import:
+        directories[11] = (BOUND_AT, len(spec.bound_import))
     if spec.delay:
         directories[13] = _delay(blob, spec, image_base if spec.delay_by_address else 0)
     # Last, so that with zero_tail its terminator can lie in the part of the section that is not in the file.
@@ -135,7 +161,7 @@ def _headers(
     optional = head + common + tail + table
     coff = struct.pack("<HHIIIHH", spec.machine, 1, spec.stamp, 0, 0, len(optional), characteristics)
     section = struct.pack("<8sIIIIIIHHI", b".data", virtual_size, RVA, raw_size, RAW, 0, 0, 0, 0, 0xE0000060)
-    return (dos + b"PE\0\0" + coff + optional + section).ljust(RAW, b"\0")
+    return ((dos + b"PE\0\0" + coff + optional + section).ljust(BOUND_AT, b"\0") + spec.bound_import).ljust(RAW, b"\0")
 
 
 def _text(value: str | bytes) -> bytes:
@@ -150,12 +176,22 @@ def _thunks(blob: _Blob, plus: bool, symbols: Sequence[str | int], base: int) ->
     return blob.add(struct.pack(f"<{len(values) + 1}{width}", *values, 0))
 
 
+def _addresses(blob: _Blob, plus: bool, count: int) -> int:
+    """A table as a binder fills it: where the functions lay in the DLLs of one day."""
+    values = [0x77001000 + 16 * index for index in range(count)]
+    return blob.add(struct.pack(f"<{count + 1}{'Q' if plus else 'I'}", *values, 0))
+
+
 def _imports(blob: _Blob, spec: Spec) -> tuple[int, int]:
     table = b""
     for dll in spec.imports:
         lookup = _thunks(blob, spec.plus, dll.symbols, 0)
-        addresses = _thunks(blob, spec.plus, dll.symbols, 0)
-        table += struct.pack("<IIIII", lookup, dll.stamp, 0, blob.add(_text(dll.name)), addresses)
+        if dll.bound:
+            addresses = _addresses(blob, spec.plus, len(dll.symbols))
+        else:
+            addresses = _thunks(blob, spec.plus, dll.symbols, 0)
+        name = blob.add(_text(dll.name))
+        table += struct.pack("<IIIII", lookup if dll.lookup else 0, dll.stamp, dll.chain, name, addresses)
     table += bytes(20)
     return blob.add(table), len(table)
 
@@ -167,7 +203,8 @@ def _delay(blob: _Blob, spec: Spec, base: int) -> tuple[int, int]:
         addresses = base + _thunks(blob, spec.plus, dll.symbols, base)
         name = base + blob.add(_text(dll.name))
         handle = base + blob.add(bytes(8))
-        values = (0 if base else 1, name, handle, addresses, lookup, dll.bound_table, 0, dll.stamp)
+        bound = base + _addresses(blob, spec.plus, len(dll.symbols)) if dll.bound else dll.bound_table
+        values = (0 if base else 1, name, handle, addresses, lookup, bound, 0, dll.stamp)
         table += struct.pack("<8I", *values)
     table += bytes(32)
     return blob.add(table), len(table)
@@ -234,6 +271,39 @@ def _resources(blob: _Blob, tree: Mapping[int, object], stamp: int) -> tuple[int
                 next_leaf += 1
     whole = out + entries + tail
     return blob.add(whole), len(whole)
+
+
+def bound_directory(*dlls: tuple[int, str, Sequence[tuple[int, str]]]) -> bytes:
+    """A directory of bound imports: of each DLL its stamp, its name, and the same of those that it forwards to."""
+    count = sum(1 + len(forwarders) for _stamp, _name, forwarders in dlls) + 1
+    entries, names = b"", b""
+    for stamp, name, forwarders in dlls:
+        for each, (when, text) in enumerate([(stamp, name), *forwarders]):
+            entries += struct.pack("<IHH", when, 8 * count + len(names), 0 if each else len(forwarders))
+            names += _text(text)
+    whole = entries + bytes(8) + names
+    return whole.ljust(-(-len(whole) // 4) * 4, b"\0")
+
+
+def with_symbols(data: bytes, files: Sequence[str] = ("a.c",), strings: bytes = b"", after: bytes = b"") -> bytes:
+    """``data`` with COFF symbols behind it, as MinGW leaves them: a function, and what each was compiled from."""
+    table = struct.pack("<8sIhHBB", b"main", 0x10, 1, 0x20, 2, 0)
+    count = 1
+    for name in files:
+        records = [name.encode()[at : at + 18].ljust(18, b"\0") for at in range(0, len(name), 18)]
+        table += struct.pack("<8sIhHBB", b".file", 0, -2, 0, 103, len(records)) + b"".join(records)
+        count += 1 + len(records)
+    data = put(data, 0x80 + 12, struct.pack("<II", len(data), count))
+    return data + table + struct.pack("<I", 4 + len(strings)) + strings + after
+
+
+def zipped(members: Mapping[str, bytes], when: tuple[int, int, int, int, int, int] = (2001, 2, 3, 4, 5, 6)) -> bytes:
+    """A zip archive whose members all have the same time."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(zipfile.ZipInfo(name, when), data)
+    return file.getvalue()
 
 
 #: A file with every table in it.

@@ -14,15 +14,27 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
+#: Names of the stable ABI that a release build with GCC does not have; a forward to nowhere hangs or fails at run time.
+NOT_BUILT = {
+    "PyOS_CheckStack": "USE_STACKCHECK needs Visual C++'s structured exceptions",
+    "_Py_NegativeRefcount": "only with Py_REF_DEBUG",
+    "_Py_RefTotal": "only with Py_REF_DEBUG",
+}
+
+
 def definition_file(source: str, target: str) -> str:
-    """The text of a .def file that forwards each name exported in ``source`` to the DLL ``target``.
+    """The text of a .def file that forwards each name exported in ``source``, but NOT_BUILT, to the DLL ``target``.
 
     Raises ValueError if ``source`` exports nothing, as then its form is not the one known here.
     """
     exports = re.findall(r"^EXPORT_(FUNC|DATA)\((\w+)\)", source, re.MULTILINE)
     if not exports:
         raise ValueError("expected EXPORT_FUNC(name) or EXPORT_DATA(name) lines, found none")
-    lines = [f"{name} = {target}.{name}" + (" DATA" if kind == "DATA" else "") for kind, name in exports]
+    lines = [
+        f"{name} = {target}.{name}" + (" DATA" if kind == "DATA" else "")
+        for kind, name in exports
+        if name not in NOT_BUILT
+    ]
     return "\n".join(["EXPORTS", *lines, ""])
 
 

@@ -1,0 +1,184 @@
+"""What there is to judge: every entry of a tree, its PE files' headers, and the graph of their DLLs."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from packager import manifest
+from packager.deps import windows
+from packager.deps.graph import analyse
+from packager.deps.model import Graph
+from packager.errors import BuildError, CheckError, MachineError, PEError
+from packager.manifest import Manifest, SourceRecord
+from packager.pe.codeview import PATH, codeview_fields
+from packager.pe.kinds import PE_SUFFIXES, is_pe
+from packager.pe.layout import Layout, read_layout
+
+#: IMAGE_SCN_CNT_CODE and IMAGE_SCN_MEM_EXECUTE: a section with one of them has code.
+_CODE = 0x20 | 0x20000000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file, folder or other thing in the tree.
+
+    ``path`` is relative, with ``/``. ``mode`` is what lstat gives, ``size`` is in bytes.
+    """
+
+    path: str
+    absolute: Path
+    mode: int
+    size: int
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return PurePosixPath(self.path).name
+
+    @property
+    def is_file(self) -> bool:
+        """A regular file."""
+        return stat.S_ISREG(self.mode)
+
+    @property
+    def is_folder(self) -> bool:
+        """A folder."""
+        return stat.S_ISDIR(self.mode)
+
+    def read(self, size: int = -1) -> bytes:
+        """The file's first ``size`` bytes, or all."""
+        with self.absolute.open("rb") as file:
+            return file.read(size)
+
+
+@dataclass(frozen=True, slots=True)
+class Pe:
+    """The headers of a PE file, and the paths in its CodeView records."""
+
+    entry: Entry
+    layout: Layout
+    debug_paths: tuple[str, ...]
+
+    @property
+    def has_code(self) -> bool:
+        """False for a DLL that only forwards exports or holds resources."""
+        return any(section.characteristics & _CODE for section in self.layout.sections)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of how a tree came about: its sources, which of them each file (by path) is from, its epoch."""
+
+    sources: tuple[SourceRecord, ...]
+    provenance: Mapping[str, str]
+    epoch: int | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything in a tree, by path. ``epoch`` (seconds since 1970) is what its files should be normalised to.
+
+    ``graph`` has the PE files by their paths in the tree. ``known`` is None where nothing is.
+    """
+
+    tree: Path
+    entries: tuple[Entry, ...]
+    images: tuple[Pe, ...]
+    graph: Graph
+    epoch: int
+    known: Known | None
+
+    @cached_property
+    def files(self) -> tuple[Entry, ...]:
+        """The regular files."""
+        return tuple(entry for entry in self.entries if entry.is_file)
+
+    @cached_property
+    def sources(self) -> Mapping[str, SourceRecord]:
+        """The sources by name; empty where they are not known."""
+        return {} if self.known is None else {source.name: source for source in self.known.sources}
+
+
+def gather(tree: Path, epoch: int, known: Known | None = None) -> Facts:
+    """Read the facts about every entry of the folder ``tree``, sorted; links are not followed.
+
+    Raises CheckError when ``tree`` is not a folder, MachineError when something in it cannot be read, SpecError when
+    the data about Windows are damaged.
+    """
+    if not tree.is_dir():
+        raise CheckError(f"{tree}: expected a folder, found {'a file' if tree.exists() else 'nothing'}")
+    try:
+        entries = tuple(_walk(tree))
+        images = tuple(_images(entries))
+    except OSError as exc:
+        raise unreadable(exc) from exc
+    return Facts(tree, entries, images, analyse([tree], windows.load()), epoch, known)
+
+
+def known_beside(tree: Path) -> Known | None:
+    """What the manifest beside a bundle's folder, ``<folder>.manifest.json``, says; None when there is none.
+
+    Raises CheckError when it is not a manifest.
+    """
+    path = tree.absolute().with_name(f"{tree.absolute().name}{manifest.SUFFIX}")
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise unreadable(exc) from exc
+    try:
+        return known_from(manifest.decode(data, str(path)))
+    except BuildError as exc:
+        raise CheckError(exc.message, hint="take it away, or put the bundle's own there") from exc
+
+
+def known_from(described: Manifest) -> Known:
+    """What a manifest says."""
+    return Known(described.sources, {file.path: file.source for file in described.files}, described.epoch)
+
+
+def unreadable(error: OSError) -> MachineError:
+    """The error for something in the tree that cannot be read."""
+    return MachineError(f"{error.filename}: expected to read it, found: {error.strerror}")
+
+
+def _walk(tree: Path) -> Iterator[Entry]:
+    """Every entry below ``tree``; the paths are sorted as text, so that the outcome does not depend on the disk."""
+    paths: list[str] = []
+    for root, folders, files in os.walk(tree, onerror=_raise):
+        paths.extend(Path(root, name).relative_to(tree).as_posix() for name in (*folders, *files))
+    for path in sorted(paths):
+        status = (tree / path).lstat()
+        yield Entry(path, tree / path, status.st_mode, status.st_size)
+
+
+def _images(entries: tuple[Entry, ...]) -> Iterator[Pe]:
+    """The PE files that can be read; the graph's findings name the others."""
+    for entry in entries:
+        if entry.is_file and (entry.absolute.suffix.lower() in PE_SUFFIXES or is_pe(entry.absolute)):
+            data = entry.read()
+            try:
+                layout = read_layout(data)
+            except PEError:
+                continue
+            yield Pe(entry, layout, _debug_paths(data, layout))
+
+
+def _debug_paths(data: bytes, layout: Layout) -> tuple[str, ...]:
+    try:
+        fields = [field for field in codeview_fields(data, layout, 0) if field.name == PATH]
+    except PEError:
+        # Nor can it be normalised then, which is a finding of its own.
+        return ()
+    paths = (data[field.offset : field.offset + len(field.value)].partition(b"\0")[0] for field in fields)
+    return tuple(path.decode("utf-8", "backslashreplace") for path in paths)
+
+
+def _raise(error: OSError) -> None:
+    raise error

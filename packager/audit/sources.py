@@ -1,0 +1,67 @@
+"""Checks of where files come from: native code only from what was built, licence texts of everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from packager.audit.facts import Facts
+from packager.audit.model import WHOLE, Hit
+from packager.audit.policy import Policy
+from packager.nativecode import HEAD, native_kind
+from packager.stage import LICENCES
+
+#: Kinds of sources (:class:`packager.manifest.SourceRecord`) that are compiled by a build.
+_BUILT = ("component", "launcher")
+#: What native_kind calls code that no Windows can use.
+_FOREIGN = ("ELF", "Mach-O")
+
+
+def native_code(facts: Facts, _policy: Policy) -> Iterator[Hit]:
+    """Compiled code is Windows' and comes from a component."""
+    unknown = 0
+    for entry in facts.files:
+        kind = native_kind(entry.path, entry.read(HEAD))
+        if kind is None:
+            continue
+        if kind in _FOREIGN:
+            yield Hit(
+                entry.path,
+                f"is native code for another system ({kind})",
+                reason="Windows cannot run it, so nothing in the bundle can need it",
+                fix="leave it out by a prune rule",
+            )
+        elif facts.known is None:
+            unknown += 1
+        else:
+            name = facts.known.provenance.get(entry.path)
+            source = facts.sources.get(name or "")
+            if source is None:
+                yield Hit(entry.path, f"is native code ({kind}) from a source that is not known")
+            elif source.kind not in _BUILT:
+                yield Hit(entry.path, f"is native code ({kind}) from {source.name}, whose kind is {source.kind!r}")
+    if unknown:
+        yield Hit(
+            WHOLE,
+            f"not looked at: where {unknown} files of native code come from only the bundle's manifest says",
+            fix=_MANIFEST,
+            severity="note",
+        )
+
+
+def licences(facts: Facts, _policy: Policy) -> Iterator[Hit]:
+    """Each source's licence texts are there."""
+    if facts.known is None:
+        yield Hit(
+            WHOLE,
+            "not looked at: which licence texts are due only the bundle's manifest says",
+            fix=_MANIFEST,
+            severity="note",
+        )
+        return
+    for source in facts.known.sources:
+        folder = f"{LICENCES}/{source.name}/"
+        if not any(entry.size and entry.path.startswith(folder) for entry in facts.files):
+            yield Hit(WHOLE, f"has no licence text of {source.name} ({source.licence}), expected one in {folder}")
+
+
+_MANIFEST = "put the bundle's .manifest.json beside its folder"
