@@ -20,6 +20,15 @@ Exit codes: 0 done; 1 a check found something; 2 the command line or a spec is w
 not what its hash or signature says; 4 a build step failed; 5 this machine lacks something; 130 interrupted."""
 
 
+#: What `pipeline.compare_lock` says, for people.
+LOCK_WORDS = {
+    "match": "the sums are those of the lock",
+    "mismatch": "THE SUMS DIFFER FROM THE LOCK; `packager lock` records a change that is meant",
+    "unrecorded": "the lock has no sums for this target yet; `packager lock` records them",
+    "not compared": "not compared with the lock: another epoch was asked for",
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Context:
     """The global options."""

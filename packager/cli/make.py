@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from packager.cli.common import (
+    LOCK_WORDS,
     Context,
     build_options,
     json_option,
@@ -124,14 +125,6 @@ def _built_document(built: Any) -> dict[str, Any]:
     }
 
 
-_LOCK_WORDS = {
-    "match": "the sums are those of the lock",
-    "mismatch": "THE SUMS DIFFER FROM THE LOCK; `packager lock` records a change that is meant",
-    "unrecorded": "the lock has no sums for this target yet; `packager lock` records them",
-    "not compared": "not compared with the lock: another epoch was asked for",
-}
-
-
 def _print_built(built: Any, out: Path) -> None:
     click.echo(f"{built.plan.title}:")
     for timing in built.timings:
@@ -140,7 +133,7 @@ def _print_built(built: Any, out: Path) -> None:
     click.echo(f"  {out / built.plan.title}/")
     for name, digest in sorted(built.sums.items()):
         click.echo(f"  {digest}  {out / name}  {built.sizes[name] / 1e6:.1f} MB")
-    click.echo(f"  {_LOCK_WORDS[built.lock]}")
+    click.echo(f"  {LOCK_WORDS[built.lock]}")
 
 
 @packager.command(

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from packager.cli.common import Context, json_option, open_project, open_store, packager, print_json
+from packager.cli.common import LOCK_WORDS, Context, json_option, open_project, open_store, packager, print_json
 from packager.errors import CheckError, SpecError
 from packager.progress import Clock
 
@@ -229,14 +229,6 @@ def _rebuilt_document(item: Any) -> dict[str, Any]:
     }
 
 
-_LOCK_WORDS = {
-    "match": "the sums are those of the lock",
-    "mismatch": "THE SUMS DIFFER FROM THE LOCK",
-    "unrecorded": "the lock has no sums for this target yet",
-    "not compared": "not compared with the lock",
-}
-
-
 def _print_rebuilt(item: Any, output: _Output) -> None:
     from packager.diff import render
 
@@ -248,7 +240,7 @@ def _print_rebuilt(item: Any, output: _Output) -> None:
             click.echo(f"  NOT varied   {row.name:<22} {row.first}: {row.reason}")
     for name, digest in sorted(item.sums.items()):
         click.echo(f"  {digest}  {name}")
-    click.echo(f"  {_LOCK_WORDS[item.lock]}")
+    click.echo(f"  {LOCK_WORDS[item.lock]}")
     if item.first is not None:
         click.echo(f"  compared with {item.first}: {'DIFFERENT' if item.differences else 'no difference'}")
     click.echo(render.text(item.differences, limit=output.limit), nl=False)

@@ -32,8 +32,8 @@ class Resource:
         return data[start : start + self.size]
 
 
-def resources(data: bytes, layout: Layout, wanted: int) -> Iterator[Resource]:
-    """The resources of the type number ``wanted``, in the file's order.
+def resources(data: bytes, layout: Layout, wanted: int | None = None) -> Iterator[Resource]:
+    """The resources of the type number ``wanted``, or all of them, in the file's order.
 
     The tree has three levels, type, name and language, as the loader expects. What is not so raises PEError, as does
     what is not in the file, and directories that together would take more bytes than the file has.
@@ -43,12 +43,12 @@ def resources(data: bytes, layout: Layout, wanted: int) -> Iterator[Resource]:
         return
     reader = _Reader(data, layout, directory.rva, layout.size // _ENTRY.size)
     for kind, names in reader.entries(0):
-        if kind != wanted:
+        if wanted is not None and kind != wanted:
             continue
         for name, languages in reader.entries(_folder(names, "type")):
             for language, leaf in reader.entries(_folder(languages, "name")):
                 if leaf & _SUBDIRECTORY or not isinstance(language, int):
-                    raise PEError(f"resource {wanted}/{name}: expected data below its language, found a directory")
+                    raise PEError(f"resource {kind}/{name}: expected data below its language, found a directory")
                 rva, size = _ENTRY.unpack(layout.read(data, reader.root + leaf, _ENTRY.size, "resource data entry"))
                 yield Resource(kind, name, language, rva, size)
 
@@ -83,4 +83,4 @@ class _Reader:
     def _text(self, at: int) -> str:
         (length,) = struct.unpack("<H", self.layout.read(self.data, self.root + at, 2, "resource's name"))
         text = self.layout.read(self.data, self.root + at + 2, 2 * length, "resource's name")
-        return text.decode("utf-16-le", "replace")
+        return text.decode("utf-16-le", "backslashreplace")

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-
 #: Names of the stable ABI that a release build with GCC does not have; a forward to nowhere hangs or fails at run time.
 NOT_BUILT = {
     "PyOS_CheckStack": "USE_STACKCHECK needs Visual C++'s structured exceptions",
