@@ -297,7 +297,9 @@ def test_main_names_the_file_that_is_missing(tmp_path: Path, capsys: pytest.Capt
 
 
 def test_forwarders() -> None:
-    source = "#define EXPORT_FUNC(name) \\\nEXPORT_FUNC(Py_Main)\nEXPORT_FUNC(_Py_RefTotal)\nEXPORT_DATA(_Py_NoneStruct)\n"
+    source = (
+        "#define EXPORT_FUNC(name) \\\nEXPORT_FUNC(Py_Main)\nEXPORT_FUNC(_Py_RefTotal)\nEXPORT_DATA(_Py_NoneStruct)\n"
+    )
     expected = "EXPORTS\nPy_Main = python313.Py_Main\n_Py_NoneStruct = python313._Py_NoneStruct DATA\n"
     assert forwarders.definition_file(source, "python313") == expected
     with pytest.raises(ValueError, match="found none"):

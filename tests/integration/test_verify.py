@@ -33,6 +33,7 @@ ALWAYS = {
 }  # fmt: skip
 
 
+@pytest.mark.timeout(5400)  # one CPU, and every file through FUSE
 def test_nothing_differs_in_other_surroundings(electrum: BuiltBundle, store: Path, tmp_path: Path) -> None:
     """Everything is compiled again; only downloads are taken over, as they are bound by their hashes."""
     recorder = Recorder()
