@@ -15,9 +15,11 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pefile
@@ -37,6 +39,8 @@ ROOT = Path(__file__).parents[1]
 OPTIONS = Options(1, signed="strip")
 #: What pefile is given, in bytes: it takes a second for ten million.
 PEFILE_SHARE = 15_000_000
+#: Of so many wheels the DLLs are listed, by us and by others.
+WHEELS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +155,75 @@ def pefile_measures(images: Images) -> tuple[Measure, Measure]:
     )
 
 
+def deps_measures(images: Images, bundles: Sequence[Path]) -> Iterator[Measure]:
+    """`packager deps`, with Python's start, on the files, and on each bundle in dist/, Python code and all."""
+    total = _megabytes(images.files)
+    yield Measure("packager deps", partial(_list_dlls, [images.folder]), total, 90, "the goal is 1.8 GB in 20 s")
+    for bundle in bundles:
+        files = [node.absolute for node in trees.files(bundle) if is_pe(node.absolute)]
+        remark = f"{len(files)} PE files; the goal is 1 s for 60"
+        yield Measure(
+            f"packager deps {bundle.name}"[:33], partial(_list_dlls, [bundle]), _megabytes(files), None, remark
+        )
+
+
+def other_deps_measures(scratch: Path) -> Iterator[tuple[Measure, Measure]]:
+    """Ours and another's way to list the DLLs of the same files, each with the start of its process."""
+    wheels = _wheels_to_compare()
+    if not wheels:
+        return
+    folders = [_unpacked(wheel, scratch / "wheels") for wheel in wheels]
+    images = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file() and is_pe(path)]
+    total = _megabytes(images)
+
+    def ours() -> None:
+        with tempfile.TemporaryDirectory(dir=scratch) as folder:
+            _list_dlls([_unpacked(wheel, Path(folder)) for wheel in wheels])
+
+    line = [sys.executable, "-m", "delvewheel", "show", "--analyze-existing", "--analyze-existing-exes"]
+    theirs = partial(subprocess.run, [*line, *map(str, wheels)], check=True, capture_output=True)
+    remark = f"{len(wheels)} wheels with {len(images)} PE files; unpacking them is most of it"
+    yield Measure("packager deps, wheels", ours, total, None, remark), Measure("delvewheel show", theirs, total)
+    if _objdump_reads_pe():
+        objdump = partial(subprocess.run, ["objdump", "-p", *map(str, images)], check=True, capture_output=True)
+        work = partial(_list_dlls, folders)
+        remark = "those wheels, unpacked; objdump looks nothing up"
+        yield Measure("packager deps, folders", work, total, None, remark), Measure("objdump -p", objdump, total)
+
+
+def _wheels_to_compare() -> Sequence[Path]:
+    """Some of the corpus' wheels for x64, evenly by size; delvewheel makes no list for those that it has repaired."""
+    found = []
+    for wheel in sorted(
+        (corpus.default_folder() / "wheels").glob("*win_amd64.whl"), key=lambda path: path.stat().st_size
+    ):
+        with zipfile.ZipFile(wheel) as archive:
+            if not any(name.endswith("/DELVEWHEEL") for name in archive.namelist()):
+                found.append(wheel)
+    return found[:: max(1, len(found) // WHEELS)][:WHEELS]
+
+
+def _objdump_reads_pe() -> bool:
+    if shutil.which("objdump") is None:
+        return False
+    done = subprocess.run(["objdump", "--info"], capture_output=True, text=True, check=True)
+    return "pei-x86-64" in done.stdout
+
+
+def _unpacked(wheel: Path, where: Path) -> Path:
+    folder = where / wheel.name
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def _list_dlls(folders: Sequence[Path]) -> None:
+    line = [sys.executable, "-m", "packager", "deps", "--format", "list", *map(str, folders)]
+    done = subprocess.run(line, cwd=ROOT, check=False, capture_output=True, text=True)
+    # Wheels lack the interpreter's DLL.
+    assert done.returncode in (0, 1), done.stderr
+
+
 def build_measures(bundles: Sequence[Path]) -> Iterator[Measure]:
     """`packager build` when nothing has changed."""
     if bundles:
@@ -218,17 +291,23 @@ def main() -> None:
         print(f"{len(images.files)} PE files, {_megabytes(images.files):.1f} MB, {images.what}; ", end="")
         print(f"medians of {RUNS} runs in turns, one process\n", flush=True)
         ours, theirs = pefile_measures(images)
+        others = list(other_deps_measures(Path(scratch)))
         measures = [
             *tree_measures(images, Path(scratch)),
             *memory_measures(images),
             ours,
             theirs,
+            *deps_measures(images, bundles),
+            *(measure for pair in others for measure in pair),
             *build_measures(bundles),
         ]
         timings = dict(zip(measures, time_in_turns(measures), strict=True))
         print_table(timings)
         print(f"\nours is {timings[theirs].wall / timings[ours].wall:.0f} times as fast as pefile (goal: 30), ", end="")
         print(f"by processor time {timings[theirs].cpu / timings[ours].cpu:.0f} times")
+        for one, other in others:
+            print(f"{one.name}: {timings[other].wall / timings[one].wall:.1f} times as fast as {other.name}, ", end="")
+            print(f"by processor time {timings[other].cpu / timings[one].cpu:.1f} times")
         refused = [report.path for report in normalise_paths([images.folder], OPTIONS, check=True) if report.error]
         if refused:
             print(f"{len(refused)} files were refused, so these figures are not fair: {', '.join(refused)}")

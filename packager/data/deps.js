@@ -4,6 +4,7 @@
 (() => {
   const read = (id) => JSON.parse(document.getElementById(id).textContent);
   const graph = read("graph"); // what `packager deps --format json` prints
+  const symbols = read("symbols"); // the names, and for each edge which of them it asks for
   const drawing = read("drawing");
   const BOX = 22, SHOWN = 12, MOST_FINDINGS = 200, MOST_SYMBOLS = 40;
   const SVG = "http://www.w3.org/2000/svg";
@@ -15,7 +16,9 @@
     plantable: ["△", "Plantable", ""],
     missing: ["✕", "Missing", "missing"],
   };
-  const HOW = { import: "imports", "delay-import": "delay-loads", forwarder: "forwards to", assembly: "names in its manifest" };
+  const HOW = {
+    import: "imports", "delay-import": "delay-loads", forwarder: "forwards to", assembly: "names in its manifest",
+  };
 
   const $ = (id) => document.getElementById(id);
   const canvas = $("canvas"), world = $("world"), panel = $("panel"), search = $("search");
@@ -35,7 +38,7 @@
     return found;
   };
 
-  /** An element; `on...` attributes are listeners, and what is false, empty or missing is left out. Texts are cleaned. */
+  /** An element. `on...` attributes are listeners; what is false, empty or missing is left out; texts are cleaned. */
   function el(tag, attributes, ...children) {
     const made = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes ?? {})) {
@@ -51,6 +54,7 @@
   // What is known. ----------------------------------------------------------------
 
   const modules = new Map(graph.modules.map((module) => [module.id, module]));
+  graph.edges.forEach((edge, place) => { edge.wanted = symbols.edges[place]; });
   const needs = grouped(graph.edges, (edge) => edge.importer);
   const neededBy = grouped(graph.edges, (edge) => edge.target);
   const allRoots = graph.modules.filter((module) => module.root).length;
@@ -134,9 +138,8 @@
     return `M${right} ${y}C${far} ${y} ${far} ${end} ${side} ${end}`;
   }
 
-  const drawn = (line) => shows(line.from) && shows(line.to) && line.through === hidden.has("api-set");
-  const alwaysDrawn = (line) => shows(line.from) && shows(line.to) && !line.through;
-  const visible = (line) => (line.through ? drawn(line) : alwaysDrawn(line));
+  /** Whether a line is drawn; those past an API set are where API sets are not. */
+  const visible = (line) => shows(line.from) && shows(line.to) && (!line.through || hidden.has("api-set"));
   const styleOf = (style) => ({ bad: "bad-line", assembly: "assembly-line" })[style] ?? style;
   const picture = svg("svg", { width: drawing.width, height: drawing.height, "aria-hidden": "true" });
   const background = svg("g", { class: "lines" });
@@ -187,8 +190,9 @@
         "button",
         {
           type: "button", tabindex: "-1", "data-id": node.id, title: node.id,
-          class: ["node", node.look, node.root && "root", node.module?.program && "program", node.module?.error && "broken"]
-            .filter(Boolean).join(" "),
+          class: [
+            "node", node.look, node.root && "root", node.module?.program && "program", node.module?.error && "broken",
+          ].filter(Boolean).join(" "),
           "aria-label": `${node.label}, ${kind}${node.plantable ? ", plantable" : ""}, needed by ${by}`,
           onclick: () => choose(node.id),
           onpointerenter: () => mark(node.id),
@@ -202,7 +206,8 @@
       at(node.box, node);
     }
     world.append(
-      picture, ...labels("title", drawing.titles), ...labels("folder", drawing.folders), ...nodes.map((node) => node.box),
+      picture, ...labels("title", drawing.titles), ...labels("folder", drawing.folders),
+      ...nodes.map((node) => node.box),
     );
     if (nodes.length) nodes[0].box.tabIndex = 0;
     drawLines();
@@ -323,6 +328,10 @@
     return made;
   }
 
+  /** A list under its heading; nothing where there is nothing. */
+  const part = (title, items, make, shown) =>
+    (items.length ? [heading(title, items.length), list(items, make, shown)] : []);
+
   function lacking(edge) {
     if (!edge.missing?.length) return null;
     const names = edge.missing.slice(0, MOST_SYMBOLS).join(", ");
@@ -364,7 +373,10 @@
     };
     const toggle = el(
       "button",
-      { type: "button", class: "toggle", "aria-expanded": "false", "aria-label": `What needs ${labelOf(id)}`, onclick: open },
+      {
+        type: "button", class: "toggle", "aria-expanded": "false", "aria-label": `What needs ${labelOf(id)}`,
+        onclick: open,
+      },
       "▸",
     );
     if (more.length) item.append(toggle);
@@ -382,7 +394,10 @@
     } else if (by.length) {
       const chain = way(id).map((one) => link(one)).flatMap((one, at) => (at ? [" → ", one] : [one]));
       const roots = [...above(id)].filter((one) => modules.get(one)?.root).length;
-      if (chain.length) parts.push(el("p", { class: "path" }, chain), el("p", { class: "dim" }, `${count(roots, "root")} of ${allRoots} lead to it.`));
+      if (chain.length) {
+        const leading = `${count(roots, "root")} of ${allRoots} ${roots === 1 ? "leads" : "lead"} to it.`;
+        parts.push(el("p", { class: "path" }, chain), el("p", { class: "dim" }, leading));
+      }
     } else if (!namedBy(id).length) parts.push(el("p", {}, "Nothing that was looked at needs it."));
     if (by.length) {
       parts.push(heading("Needed by", by.length), list(by, (one) => importer(one, id, new Set([id]))));
@@ -413,16 +428,37 @@
     ];
   }
 
+  /** How many functions are asked for, and which, when that is asked; those that are not there in red. */
+  function functions(edge, item) {
+    const text = count(edge.symbols, edge.via === "forwarder" ? "export" : "function");
+    if (!edge.wanted.length) return edge.symbols ? `, ${text}` : "";
+    const lacking = new Set(edge.missing);
+    const open = () => {
+      const old = item.querySelector(".functions");
+      button.setAttribute("aria-expanded", String(!old));
+      if (old) old.remove();
+      else {
+        const names = edge.wanted.map((place) => symbols.names[place]);
+        const rows = names.map((name) => el("li", { class: lacking.has(name) ? "bad" : false }, name));
+        item.append(el("ul", { class: "functions" }, rows));
+      }
+    };
+    const button = el("button", { type: "button", class: "link count", "aria-expanded": "false", onclick: open }, text);
+    return [", ", button];
+  }
+
   function need(edge) {
     const id = edge.rule === "api-set" ? apiSet(edge) : edge.target;
     const host = modules.get(edge.target);
-    const symbols = edge.symbols ? `, ${count(edge.symbols, edge.via === "forwarder" ? "export" : "function")}` : "";
+    const item = el("li");
     const how = edge.via === "import" ? "" : ` ${HOW[edge.via]}`;
     const where = host.origin === "missing" ? el("span", { class: "bad" }, " missing")
       : edge.rule === "api-set" ? ["", el("span", { class: "dim" }, " → "), link(edge.target)]
       : edge.rule && edge.via !== "assembly" && el("span", { class: "dim" }, " · ", rule(edge.rule));
-    return el("li", {}, link(id, edge.name), el("span", { class: "dim" }, `${how}${symbols}`), where,
+    const parts = el("div", {}, link(id, edge.name), el("span", { class: "dim" }, how, functions(edge, item)), where,
       edge.plantable && host.origin !== "missing" && el("span", { class: "warn" }, " · plantable"), lacking(edge));
+    item.append(...parts.childNodes);
+    return item;
   }
 
   const namedBy = (id) => graph.runtime.filter((load) => load.target === id);
@@ -463,8 +499,12 @@
   function findingsOf(some, self) {
     if (!some.length) return [];
     const groups = [...grouped(some, kindred).values()];
-    return [heading("Findings", some.length), ...groups.slice(0, MOST_FINDINGS).map((group) => finding(group, self)),
-      groups.length > MOST_FINDINGS && el("p", { class: "dim" }, `and ${groups.length - MOST_FINDINGS} more: packager deps --format list has them all`)];
+    const rest = groups.length - MOST_FINDINGS;
+    return [
+      heading("Findings", some.length),
+      ...groups.slice(0, MOST_FINDINGS).map((group) => finding(group, self)),
+      ...(rest > 0 ? [el("p", { class: "dim" }, `and ${rest} more: packager deps --format list has them all`)] : []),
+    ];
   }
 
   function facts(rows) {
@@ -474,8 +514,10 @@
 
   function tell(node) {
     const { id, module } = node;
-    const what = { tree: module?.program ? "Program" : "DLL of the tree", windows: "DLL of Windows", "api-set": "API set",
-      assembly: "Side-by-side assembly", missing: "Missing" }[node.kind];
+    const what = {
+      tree: module?.program ? "Program" : "DLL of the tree", windows: "DLL of Windows", "api-set": "API set",
+      assembly: "Side-by-side assembly", missing: "Missing",
+    }[node.kind];
     const host = asked.get(id)?.[0].target;
     const name = module?.name.toLowerCase();
     const about = graph.findings.filter((one) => one.file === id || one.dll === id
@@ -496,12 +538,12 @@
         ["Broken", module?.error && el("span", { class: "bad" }, module.error)],
         ["Found by", found(id)],
       ]),
-      ...findingsOf(about, id).filter(Boolean),
+      ...findingsOf(about, id),
       ...why(id),
       ...plants(id),
-      ...(wants.length ? [heading("What it needs", wants.length), list(wants, need, 30)] : []),
-      ...(loads.length ? [heading("Names it may load at run time", loads.length), list(loads, (one) => load(one, id))] : []),
-      ...(named.length ? [heading("Named, to be loaded at run time, by", named.length), list(named, (one) => load(one, id))] : []),
+      ...part("What it needs", wants, need, 30),
+      ...part("Names it may load at run time", loads, (one) => load(one, id)),
+      ...part("Named, to be loaded at run time, by", named, (one) => load(one, id)),
     );
     panel.scrollTop = 0;
   }
@@ -519,12 +561,11 @@
         ["Needs", graph.needs_windows && `${graph.needs_windows} or later, as far as is known`],
         ["Programs", roots.length && list(roots, (module) => el("li", {}, placed(module.id)))],
       ]),
-      el("p", { class: "path" }, "Choose a module to see why it is there. What needs it is shown in orange, what it needs in blue."),
-      ...findingsOf(graph.findings, null).filter(Boolean),
-      ...(inPython.length
-        ? [heading("Named in Python code, to be loaded at run time", inPython.length), list(inPython, (one) => load(one, null))]
-        : []),
-      ...(graph.notes.length ? [heading("Notes"), list(graph.notes, (note) => el("li", {}, note))] : []),
+      el("p", { class: "path" },
+        "Choose a module to see why it is there. What needs it is shown in orange, what it needs in blue."),
+      ...findingsOf(graph.findings, null),
+      ...part("Named in Python code, to be loaded at run time", inPython, (one) => load(one, null)),
+      ...part("Notes", graph.notes, (note) => el("li", {}, note)),
       heading("What Windows has"),
       el("p", { class: "dim" }, graph.data_origin),
     );
@@ -572,11 +613,20 @@
 
   let matches = [], at = -1;
 
-  /** Mark what has all the words of the search in its name, its path, or a name that it is asked for by. */
+  /** The modules that ask for a function, by its name in lower case. */
+  const asking = new Map();
+  for (const name of symbols.names) asking.set(name.toLowerCase(), new Set());
+  const askers = symbols.names.map((name) => asking.get(name.toLowerCase()));
+  for (const edge of graph.edges) for (const place of edge.wanted) askers[place].add(edge.importer);
+
+  /** Mark what has all the words of the search in its name, its path, or a name that it is asked for by, or that asks
+   *  for a function which is called just so. */
   function find() {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const some = new Set(words.length ? nodes.filter((node) => shows(node) && words.every((word) => node.words.includes(word))) : []);
-    matches = [...some];
+    const has = (node, word) => node.words.includes(word) || asking.get(word)?.has(node.id);
+    const fits = (node) => shows(node) && words.every((word) => has(node, word));
+    matches = words.length ? nodes.filter(fits) : [];
+    const some = new Set(matches);
     at = -1;
     for (const node of nodes) {
       node.box.classList.toggle("match", some.has(node));
@@ -588,8 +638,9 @@
       settle();
       return;
     }
+    const title = ["Nothing is called so", "1 match"][matches.length] ?? `${matches.length} matches`;
     panel.replaceChildren(
-      el("h2", { id: "about" }, matches.length ? count(matches.length, "match").replace("matchs", "matches") : "Nothing is called so"),
+      el("h2", { id: "about" }, title),
       list(matches, (node) => el("li", {}, placed(node.id)), 40),
     );
     if (matches.length && matches.length < nodes.length) bringIn(matches[0]);
@@ -608,7 +659,10 @@
       if (!counts.has(look)) continue;
       const button = el(
         "button",
-        { type: "button", class: look, "aria-pressed": "true", title: `${name}: show or hide`, onclick: () => toggleLook(look, button) },
+        {
+          type: "button", class: look, "aria-pressed": "true", title: `${name}: show or hide`,
+          onclick: () => toggleLook(look, button),
+        },
         el("span", { class: "mark", "aria-hidden": "true" }, sign || "■"), `${name} ${counts.get(look).length}`,
       );
       $("legend").append(button);

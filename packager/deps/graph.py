@@ -185,19 +185,21 @@ class _Analysis:
         if found.rule is None or not (found.path or found.dll):
             self._find(self._absent(path, wanted.name, via, found))
             target = self.modules.missing(wanted.name)
-            self._edge(Edge(importer, target, wanted.name, via, None, count, None, can_plant, why))
+            edge = Edge(importer, target, wanted.name, via, None, count, None, can_plant, why)
+            self._edge(replace(edge, wanted=wanted.symbols))
             return []
         target = self.modules.of(found.path, found.dll)
         reached = self.modules.paths.get(target, "")
         if reached and not self.finder.fits(reached, loaded.context):
             machine = self.modules.file(reached).machine or ""
             self._find(report.wrong_machine(importer, target, machine, loaded.context.machine))
-            self._edge(Edge(importer, target, wanted.name, via, found.rule, count, None, can_plant, why))
+            edge = Edge(importer, target, wanted.name, via, found.rule, count, None, can_plant, why)
+            self._edge(replace(edge, wanted=wanted.symbols))
             return []
         loaded.now.setdefault(found.dll or dll, reached)
         checked = self._check(loaded, importer, wanted, target)
         edge = Edge(importer, target, wanted.name, via, found.rule, count, checked.missing, can_plant, why)
-        self._edge(replace(edge, since=checked.since, since_symbol=checked.since_symbol))
+        self._edge(replace(edge, since=checked.since, since_symbol=checked.since_symbol, wanted=wanted.symbols))
         return [reached] if reached else []
 
     def _absent(self, path: str, name: str, via: Via, found: Found) -> Finding:

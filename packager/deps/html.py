@@ -38,6 +38,7 @@ def page(graph: Graph) -> bytes:
         "style": style,
         "script": script,
         "graph": _data(document.document(graph)),
+        "symbols": _data(_symbols(graph)),
         "drawing": _data({**msgspec.to_builtins(drawing.draw(graph)), "rules": rules}),
     }
     return _MARK.sub(lambda mark: parts[mark[1]], _part("deps.html")).encode()
@@ -63,6 +64,13 @@ def _data(value: object) -> str:
     """JSON that can stand in a script element: what could end it, or begin a comment, is written as escapes."""
     text = msgspec.json.encode(value).decode()
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _symbols(graph: Graph) -> dict[str, object]:
+    """What each edge asks for, as places in a list of all the names: the same ones are asked for again and again."""
+    places: dict[str, int] = {}
+    edges = [[places.setdefault(str(symbol), len(places)) for symbol in edge.wanted] for edge in graph.edges]
+    return {"names": list(places), "edges": edges}
 
 
 def _title(graph: Graph) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol
 
+from packager.pe.imports import Symbol
+
 #: Where a module is: a file that was given or found, one of Windows' own, or nowhere.
 Origin = Literal["tree", "windows", "missing"]
 #: How one module needs another. ``forwarder``: it hands exports on to it, so it is loaded when one of those is asked
@@ -84,7 +86,7 @@ class Edge:
     ``plantable``: a file put into a folder that the user can write to would be loaded instead, or is all that could
     be loaded; ``why`` says how, or what keeps that from happening. ``since`` is the first Windows that has the DLL and
     all of the symbols, where the target is Windows' and that is known, and ``since_symbol`` the newest of them (None:
-    the DLL, or API set, itself).
+    the DLL, or API set, itself). ``wanted`` are the symbols themselves, empty for a forwarder and an assembly.
     """
 
     importer: str
@@ -98,6 +100,7 @@ class Edge:
     why: str = ""
     since: str | None = None
     since_symbol: str | None = None
+    wanted: tuple[Symbol, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

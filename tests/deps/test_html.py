@@ -18,6 +18,7 @@ import pytest
 from packager.deps import document, html
 from packager.deps.model import Finding, Graph, Module, RuntimeLoad
 from packager.deps.search import RULES
+from packager.pe.imports import Symbol
 from tests.deps.fake import graph_of, library
 from tests.deps.test_drawing import edge, file, graph
 from tests.deps.test_show import FILES, ROOT
@@ -64,7 +65,16 @@ def hostile_graph() -> Graph:
     modules = [file(name, root=True, is_dll=number % 2 > 0) for number, name in enumerate(names)]
     modules += [Module(f"missing:{name}", name, "missing", error=name) for name in names]
     edges = [
-        edge(importer.id, target.id, name=target.name, missing=tuple(names), why=target.name, plantable=True, rule=rule)
+        edge(
+            importer.id,
+            target.id,
+            name=target.name,
+            missing=tuple(names),
+            wanted=tuple(Symbol(one, None) for one in names),
+            why=target.name,
+            plantable=True,
+            rule=rule,
+        )
         for importer, target, rule in zip(modules, modules[5:], ["api-set", None, "path"] * 99, strict=False)
     ]
     found = graph(modules, edges, [RuntimeLoad(name, 1, name, name, None) for name in names])
@@ -124,6 +134,19 @@ def test_it_holds_the_document(found: Graph) -> None:
     jsonschema.validate(held, json.loads(document.schema()))
 
 
+def test_it_holds_what_is_asked_for(found: Graph) -> None:
+    held = json.loads(Elements(html.page(found)).text("script", type="application/json", id="symbols"))
+    assert len(held["edges"]) == len(found.edges)
+    asked = {
+        (one.importer, one.name): [held["names"][place] for place in places]
+        for one, places in zip(found.edges, held["edges"], strict=True)
+    }
+    assert asked["python313.dll", "api-ms-win-crt-heap-l1-1-0.dll"] == ["malloc", "no"]
+    assert asked["DLLs/a.pyd", "gone.dll"] == ["f"]
+    assert asked["python313.dll", "other.dll"] == [], "forwarders"
+    assert len(set(held["names"])) == len(held["names"])
+
+
 def test_it_holds_the_drawing(found: Graph) -> None:
     drawn = json.loads(Elements(html.page(found)).text("script", type="application/json", id="drawing"))
     assert set(drawn) == {"width", "height", "titles", "folders", "nodes", "lines", "rules"}
@@ -150,7 +173,7 @@ def test_names_out_of_files_are_nothing_but_text(tmp_path: Path) -> None:
     assert {module.name for module in hostile.modules if module.origin == "missing"} == set(HOSTILE)
     page = html.page(hostile)
     assert b"<img" not in page
-    assert [tag for tag, _, _ in Elements(page).found].count("script") == 3
+    assert [tag for tag, _, _ in Elements(page).found].count("script") == 4
 
 
 @pytest.mark.parametrize(

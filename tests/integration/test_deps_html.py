@@ -109,6 +109,11 @@ def test_what_a_module_needs(page: Page, small: str) -> None:
         "[...document.querySelectorAll('#panel li .bad')].map(one => [one.textContent, getComputedStyle(one).color])"
     )
     assert red == ["lacks no", page.evaluate("getComputedStyle(document.querySelector('#verdict')).color")]
+    page.click("#panel li:has(.bad) .count")
+    shown = "[...document.querySelectorAll('.functions li')].map(one => [one.textContent, one.className])"
+    assert page.evaluate(shown) == [["malloc", ""], ["no", "bad"]]
+    page.click("#panel li:has(.bad) .count")
+    assert page.evaluate(shown) == []
     page.click(node("DLLs/b.pyd"))
     assert "Names it may load at run time 2 plugin.dll not resolved ws2_32.dll → ws2_32.dll" in page.text("#panel")
     page.click(node("DLLs/broken.dll"))
@@ -148,6 +153,10 @@ def test_search(page: Page, small: str) -> None:
     ]
     page.type(" nowhere")
     assert page.text("#panel") == "Nothing is called so"
+    page.press("Escape", 27)
+    # By the whole name of a function what asks for it is found.
+    page.type("VERQUERYVALUEW")
+    assert page.text("#panel") == "2 matches a.pyd DLLs/ python313.dll"
 
 
 def test_the_keyboard_alone(page: Page, small: str) -> None:
@@ -277,7 +286,7 @@ def test_a_request_would_be_seen_and_is_refused(chromium: Page, small: str) -> N
     assert chromium.evaluate(fetch) == "TypeError"
     assert [event["request"]["url"] for event in chromium.of("Network.requestWillBeSent")] == ["http://192.0.2.1/x"]
     (failed,) = chromium.of("Network.loadingFailed")
-    assert failed["errorText"] == "net::ERR_INTERNET_DISCONNECTED"
+    assert failed["errorText"].startswith("net::ERR_")
 
     chromium.open(small)
     chromium.events.clear()
