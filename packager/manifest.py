@@ -111,7 +111,7 @@ def decode(data: bytes, file: str) -> Manifest:
     """Read a manifest. BuildError if it is not one."""
     try:
         return msgspec.json.decode(data, type=Manifest)
-    except msgspec.MsgspecError as exc:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         raise BuildError(f"{file}: not a bundle's manifest: {exc}") from exc
 
 

@@ -51,6 +51,9 @@ _HEAD = 4096
 #: ``changed``: written, or with check, would be. ``failed``: refused or broken, and untouched; ``error`` says why.
 Status = Literal["unchanged", "changed", "failed"]
 
+#: Of the 108 bytes that unix(7) gives a socket's path, less what multiprocessing appends to the folder.
+_LONGEST_TEMPORARY = 60
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -299,6 +302,15 @@ def _run(job: Job, *, options: Options, check: bool) -> FileReport:
         return FileReport(str(job.path), "failed", kind_of_file(job.path), error=str(exc))
 
 
+def _context() -> BaseContext:
+    """The way to start workers. The fork server's socket lies in the temporary folder, and its path has to be short."""
+    if len(os.fsencode(tempfile.gettempdir())) > _LONGEST_TEMPORARY:
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__", __name__])
+    return context
+
+
 def _spread(run: partial[FileReport], work: Sequence[Job], jobs: int) -> Iterator[FileReport]:
     """Results in order. A fresh server process forks the workers: forking this one would copy its threads' locks.
 
@@ -307,9 +319,7 @@ def _spread(run: partial[FileReport], work: Sequence[Job], jobs: int) -> Iterato
     if jobs <= 1 or len(work) < 2:
         yield from map(run, work)
         return
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["__main__", __name__])
-    with ProcessPoolExecutor(min(jobs, len(work)), context) as pool:
+    with ProcessPoolExecutor(min(jobs, len(work)), _context()) as pool:
         try:
             yield from pool.map(run, work, chunksize=max(1, min(16, len(work) // (4 * jobs))))
         except BrokenProcessPool as exc:

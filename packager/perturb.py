@@ -120,7 +120,7 @@ def clock_variables(variation: Variation, library: str) -> dict[str, str]:
     }
 
 
-def outside(variation: Variation, home: Path, scratch: Path) -> dict[str, str]:
+def outside(variation: Variation, home: Path) -> dict[str, str]:
     """The variables that the second build's packager is started with, over those of this process."""
     return {
         "HOME": str(home),
@@ -129,7 +129,6 @@ def outside(variation: Variation, home: Path, scratch: Path) -> dict[str, str]:
         "LC_ALL": variation.language,
         "LOGNAME": variation.user,
         "PYTHONHASHSEED": str(variation.seed),
-        "TMPDIR": str(scratch),
         "TZ": variation.zone,
         "USER": variation.user,
         **_AMBIENT,

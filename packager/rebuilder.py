@@ -16,6 +16,7 @@ import shutil
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -24,7 +25,7 @@ import msgspec
 
 import packager
 from packager import perturb, pipeline, process
-from packager.errors import BuildError, PackagerError, SpecError
+from packager.errors import BuildError, MachineError, PackagerError, SpecError
 from packager.progress import Clock, Timing
 from packager.specs import model
 from packager.specs.load import Project
@@ -133,13 +134,13 @@ def enter(job: Job, job_file: str) -> NoReturn:
     os.umask(variation.umask)
     os.sched_setaffinity(0, variation.cpus)
     folder = Path(base)
-    for name in ("home", "scratch"):
-        (folder / name).mkdir()
+    home = folder / "home"
+    home.mkdir()
     state = State(base=base, variation=variation, reasons=reasons)
     (folder / _STATE).write_bytes(msgspec.json.encode(state))
     environment = {
         **os.environ,
-        **perturb.outside(variation, folder / "home", folder / "scratch"),
+        **perturb.outside(variation, home),
         "PYTHONPATH": str(folder / CLONE),
         **({} if variation.clock is None else perturb.clock_variables(variation, variation.clock)),
     }
@@ -233,6 +234,11 @@ def main(argv: Sequence[str]) -> int:
     except PackagerError as exc:
         wire.error(exc)
         return exc.exit_code
+    except OSError as exc:
+        traceback.print_exc()  # for the log
+        where = f"{exc.filename}: " if exc.filename else ""
+        wire.error(MachineError(f"{where}{exc.strerror or exc}"))
+        return MachineError.exit_code
     except KeyboardInterrupt:
         return 130
     return 0

@@ -330,3 +330,15 @@ def test_bytes_are_shown_short() -> None:
     assert show_bytes(b"\x01\x02\x03") == "010203"
     assert show_bytes(b"") == ""
     assert show_bytes(bytes(65)).startswith("65 bytes, sha256 98ce42de")
+
+
+def test_several_processes_work_where_the_temporary_folder_has_a_long_path(
+    dll: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The path of a Unix socket has 108 bytes at most, and the fork server's lies in that folder."""
+    long = tmp_path / ("x" * 90)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+    (dll.parent / "b.dll").write_bytes(DATA)
+    reports = list(normalise_paths([dll, dll.parent / "b.dll"], OPTIONS, jobs=2))
+    assert [report.status for report in reports] == ["changed", "changed"]

@@ -64,7 +64,7 @@ def test_a_perturbation_is_in_no_key() -> None:
 
 
 def test_a_normal_build_does_not_heed_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in perturb.outside(variation(), Path("/home/x"), Path("/tmp")).items():
+    for name, value in perturb.outside(variation(), Path("/home/x")).items():
         monkeypatch.setenv(name, value)
     plan = pipeline.make_plan(PROJECT, "electrum", OPTIONS)
     assert plan.options.perturbation == Perturbation()
@@ -411,6 +411,16 @@ def test_the_second_process_starts_in_other_surroundings(job: rebuilder.Job) -> 
     assert state.reasons["host name"].startswith("no namespaces")
     assert state.reasons["clock"] == "libfaketime is not installed: apt-get install faketime"
     assert "readdir order" in state.reasons
+
+
+def test_an_error_of_the_system_is_told_in_words(job: rebuilder.Job) -> None:
+    store = Path(job.base) / rebuilder.STORE
+    (store / "tmp").rmdir()
+    write(store / "tmp", "not a folder")
+    with pytest.raises(MachineError, match=r"in the perturbed build: .*: the store cannot be made there: File exists"):
+        start(job, Recorder())
+    with pytest.raises(MachineError, match=r"home: File exists"):
+        start(job, Recorder())
 
 
 def test_a_copy_that_is_something_else_is_noticed(job: rebuilder.Job) -> None:

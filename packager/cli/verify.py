@@ -222,6 +222,7 @@ def _rebuilt_document(item: Any) -> dict[str, Any]:
         "sums": dict(item.sums),
         "lock": item.lock,
         "first": item.first,
+        "kept": None if item.kept is None else str(item.kept),
         "same": item.same,
         "perturbations": [dataclasses.asdict(row) for row in item.perturbations],
         "differences": [dataclasses.asdict(difference) for difference in item.differences],
@@ -235,15 +236,17 @@ def _print_rebuilt(item: Any, output: _Output) -> None:
     click.echo(f"{item.title}:")
     for row in item.perturbations:
         if row.applied:
-            click.echo(f"  varied       {row.name:<22} {row.first} -> {row.second}")
+            click.echo(f"  varied       {row.name:<30} {row.first} -> {row.second}")
         else:
-            click.echo(f"  NOT varied   {row.name:<22} {row.first}: {row.reason}")
+            click.echo(f"  NOT varied   {row.name:<30} {row.first}: {row.reason}")
     for name, digest in sorted(item.sums.items()):
         click.echo(f"  {digest}  {name}")
     click.echo(f"  {LOCK_WORDS[item.lock]}")
     if item.first is not None:
         click.echo(f"  compared with {item.first}: {'DIFFERENT' if item.differences else 'no difference'}")
     click.echo(render.text(item.differences, limit=output.limit), nl=False)
+    if item.kept is not None:
+        click.echo(f"  kept: {item.kept}")
 
 
 @packager.command(

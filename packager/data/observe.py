@@ -22,7 +22,6 @@ _VARIABLES = (
     "TZ",
     "USER",
     "LOGNAME",
-    "TMPDIR",
     "CC",
     "CFLAGS",
     "LDFLAGS",
