@@ -1,7 +1,7 @@
 # setup   install what is needed with apt and pip (bundle, test and check do this themselves)
 # bundle  build the bundle SPEC (default: electrum) into dist/
 # test    everything: style, types, fast tests, and the tests that build, run Wine and use package mirrors
-# check   style, types and the fast tests: no root, no network, no Wine, under a minute
+# check   style, types and the fast tests: no root, no network, no Wine, a minute or two
 # schemas write docs/schema/ from the types
 # bench   time the packager's own work
 # clean   remove dist/ and caches of tools; the store stays (see `packager --help`)
