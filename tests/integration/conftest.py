@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests import corpus
 
 ROOT = Path(__file__).parents[2]
 #: What a project on disk consists of, for tests that change a copy of it.
@@ -45,6 +50,41 @@ def packager(
         timeout=timeout,
         check=False,
     )
+
+
+@contextlib.contextmanager
+def packager_running(*arguments: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The command line, running in the background, silent, and ended at the latest when the block is left."""
+    started = subprocess.Popen(
+        [sys.executable, "-m", "packager", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield started
+    finally:
+        if started.poll() is None:
+            started.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                started.wait(30)
+            started.kill()
+        started.wait()
+
+
+@pytest.fixture(scope="session")
+def corpus_folder() -> Path:
+    """The corpus of real files, completed by download; skipped when the package index does not answer."""
+    folder = corpus.default_folder()
+    made = corpus.make(folder)
+    if made.returncode == corpus.UNREACHABLE:
+        pytest.skip(made.stderr.strip())
+    assert made.returncode in (0, corpus.INCOMPLETE), made.stdout + made.stderr
+    for line in made.stderr.splitlines():
+        warnings.warn(line, stacklevel=1)
+    return folder
 
 
 def copy_project(dest: Path) -> Path:

@@ -6,7 +6,6 @@ import functools
 import hashlib
 import io
 import json
-import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,6 @@ import pytest
 from packager.changes import Change
 from packager.errors import PEError
 from packager.pe.normalise import normalise
-from tests import corpus
 from tests.corpus import Corpus, Member
 from tests.integration import programs
 from tests.integration.conftest import packager
@@ -48,16 +46,9 @@ class Examined:
 
 
 @pytest.fixture(scope="session")
-def files() -> Corpus:
-    """The corpus, completed by download; skipped when the package index does not answer."""
-    folder = corpus.default_folder()
-    made = corpus.make(folder)
-    if made.returncode == corpus.UNREACHABLE:
-        pytest.skip(made.stderr.strip())
-    assert made.returncode in (0, corpus.INCOMPLETE), made.stdout + made.stderr
-    for line in made.stderr.splitlines():
-        warnings.warn(line, stacklevel=1)
-    return Corpus.read(folder)
+def files(corpus_folder: Path) -> Corpus:
+    """The corpus."""
+    return Corpus.read(corpus_folder)
 
 
 @pytest.fixture(scope="session")

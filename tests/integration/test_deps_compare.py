@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import warnings
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,6 @@ import pytest
 from packager.deps.graph import analyse
 from packager.deps.windows import Windows, load
 from packager.pe.kinds import is_pe
-from tests import corpus
 
 #: A name that delvewheel lists, and what it remarks about it.
 _LISTED = re.compile(r"^ {4}(\S+)(?: \(.*\))?$", re.MULTILINE)
@@ -28,16 +26,9 @@ _DLL = re.compile(r"^\tDLL Name: (.+)$")
 
 
 @pytest.fixture(scope="module")
-def wheels() -> Sequence[Path]:
-    """The corpus' wheels, completed by download; skipped when the package index does not answer."""
-    folder = corpus.default_folder()
-    made = corpus.make(folder)
-    if made.returncode == corpus.UNREACHABLE:
-        pytest.skip(made.stderr.strip())
-    assert made.returncode in (0, corpus.INCOMPLETE), made.stdout + made.stderr
-    for line in made.stderr.splitlines():
-        warnings.warn(line, stacklevel=1)
-    return sorted((folder / "wheels").glob("*.whl"))
+def wheels(corpus_folder: Path) -> Sequence[Path]:
+    """The corpus' wheels."""
+    return sorted((corpus_folder / "wheels").glob("*.whl"))
 
 
 @pytest.fixture(scope="module")

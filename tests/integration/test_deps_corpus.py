@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 import shutil
-import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +21,6 @@ from packager.deps.graph import analyse
 from packager.deps.model import Graph
 from packager.deps.windows import Windows, is_api_set, load
 from packager.pe.imports import read_image
-from tests import corpus
 from tests.corpus import Corpus
 
 #: One false alarm in so many system imports is the most.
@@ -39,16 +38,9 @@ class Looked:
 
 
 @pytest.fixture(scope="module")
-def files() -> Corpus:
-    """The corpus, completed by download; skipped when the package index does not answer."""
-    folder = corpus.default_folder()
-    made = corpus.make(folder)
-    if made.returncode == corpus.UNREACHABLE:
-        pytest.skip(made.stderr.strip())
-    assert made.returncode in (0, corpus.INCOMPLETE), made.stdout + made.stderr
-    for line in made.stderr.splitlines():
-        warnings.warn(line, stacklevel=1)
-    return Corpus.read(folder)
+def files(corpus_folder: Path) -> Corpus:
+    """The corpus."""
+    return Corpus.read(corpus_folder)
 
 
 @pytest.fixture(scope="module")

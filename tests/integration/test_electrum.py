@@ -6,17 +6,14 @@ import ast
 import base64
 import contextlib
 import json
-import os
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import ROOT, BuiltBundle
+from tests.integration.conftest import BuiltBundle, packager_running
 
 SEED = "wild father tree among universe such mobile favorite target dynamic credit identify"
 FIRST_ADDRESS = {"electrum": "tb1q4794m2uuw9jmjszmplfj4wvvr5j272fpeq3tt2"}
@@ -48,27 +45,9 @@ def test_the_windowless_twin_runs_too(bundle: BuiltBundle, tmp_path: Path) -> No
     assert (data / "testnet/wallets/default_wallet").is_file()
 
 
-@contextlib.contextmanager
-def daemon(bundle: BuiltBundle, data: Path) -> Iterator[subprocess.Popen[bytes]]:
+def daemon(bundle: BuiltBundle, data: Path) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
     """A daemon in a network of its own, ended at the latest when the block is left."""
-    line = [sys.executable, "-m", "packager", "run", str(bundle.folder), "--", "-D", str(data), "daemon"]
-    started = subprocess.Popen(
-        line,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield started
-    finally:
-        if started.poll() is None:
-            started.send_signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                started.wait(30)
-            started.kill()
-        started.wait()
+    return packager_running("run", bundle.folder, "--", "-D", data, "daemon")
 
 
 @pytest.fixture

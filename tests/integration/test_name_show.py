@@ -5,10 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import json
-import os
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +16,7 @@ import pytest
 from namecoin_resolver import rpc, values
 from namecoin_resolver.outcome import Kind, NameLookupError
 
-from tests.integration.conftest import ROOT, BuiltBundle
+from tests.integration.conftest import BuiltBundle, packager_running
 from tests.namecoin import scenario
 from tests.namecoin.process import Network, network
 
@@ -75,28 +72,14 @@ def resolving(
         yield client
 
 
-@contextlib.contextmanager
-def _daemon(bundle: BuiltBundle, data: Path, net: Network, *, isolated: bool) -> Iterator[subprocess.Popen[bytes]]:
+def _daemon(
+    bundle: BuiltBundle, data: Path, net: Network, *, isolated: bool
+) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
     switches = ["--oneserver", "--server", f"127.0.0.1:{net.port}:t"]
     if isolated:
         switches = ["--server", f"127.0.0.1:{net.port}:s", "--proxy", f"socks5:127.0.0.1:{net.socks}"]
-    line = [sys.executable, "-m", "packager", "run", "--join", str(net.pid), str(bundle.folder), "--"]
-    started = subprocess.Popen(
-        [*line, "--regtest", "-D", str(data), "daemon", *switches],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield started
-    finally:
-        started.send_signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            started.wait(30)
-        started.kill()
-        started.wait()
+    line = ["run", "--join", str(net.pid), str(bundle.folder), "--", "--regtest", "-D", str(data), "daemon"]
+    return packager_running(*line, *switches)
 
 
 def wait_for(client: Daemon, height: int | None) -> None:
