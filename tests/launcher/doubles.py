@@ -73,6 +73,7 @@ class Daemon:
     dropped: int = 0
     port: int = 0
     _server: asyncio.Server | None = None
+    _serving: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def __aenter__(self) -> Daemon:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -84,8 +85,17 @@ class Daemon:
     ) -> None:
         assert self._server is not None
         self._server.close()
+        # What was accepted last begins to be served a turn or two of the loop later; then a client's end has to be seen.
+        for _ in range(5):
+            await asyncio.sleep(0)
+        while self._serving:
+            await asyncio.wait(self._serving)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
         except asyncio.IncompleteReadError:

@@ -71,7 +71,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     async def checked() -> None:
         await asyncio.wait_for(main, 60)
         # Those that serve the double's connections end with them.
-        left = {task for task in asyncio.all_tasks() - {asyncio.current_task()} if "Tor._serve" not in repr(task)}
+        left = asyncio.all_tasks() - {asyncio.current_task()}
         assert not left, f"left behind: {left}"
 
     asyncio.run(checked())

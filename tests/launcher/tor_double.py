@@ -69,6 +69,7 @@ class Tor:
     #: For tests: a reply to give instead of doing something, if it returns one.
     hook: Callable[[str], str | None] = lambda command: None
     _server: asyncio.Server | None = None
+    _serving: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def __aenter__(self) -> Tor:
         self.cookie.write_bytes(os.urandom(32))
@@ -80,6 +81,11 @@ class Tor:
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         self.die()
+        # What was accepted last begins to be served a turn or two of the loop later; then a client's end has to be seen.
+        for _ in range(5):
+            await asyncio.sleep(0)
+        while self._serving:
+            await asyncio.wait(self._serving)
 
     def die(self) -> None:
         """Stop listening and hang up on everybody."""
@@ -140,6 +146,10 @@ class Tor:
             await asyncio.sleep(0.005)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
         client = Client(writer)
         self.clients.append(client)
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
