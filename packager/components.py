@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from packager import buildroot, component, emit, sandbox, trees
+from packager import buildroot, component, emit, sandbox, stage, trees
 from packager.disk import disk_errors
 from packager.keys import Key
 from packager.progress import Clock
@@ -96,7 +96,7 @@ def build(plan: Plan, store: Store, clock: Clock) -> Mapping[str, Entry]:
 
 
 def publish(plan: Plan, entries: Mapping[str, Entry], out: Path) -> tuple[Path, ...]:
-    """Copy components into ``out``, in place of older copies; their folders, in the plan's order."""
+    """Copy components and their licences into ``out``, in place of older copies; their folders, in the plan's order."""
     folders = []
     with emit.output_lock(out), disk_errors(out):
         for name in plan.names:
@@ -104,6 +104,7 @@ def publish(plan: Plan, entries: Mapping[str, Entry], out: Path) -> tuple[Path, 
             fresh = out / f".{folder.name}.new"
             remove(fresh)
             trees.copy_tree(entries[name].tree, fresh)
+            trees.copy_tree(entries[name].path / component.LICENCES, fresh / stage.LICENCES)
             remove(folder)
             fresh.rename(folder)
             folders.append(folder)
