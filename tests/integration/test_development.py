@@ -112,7 +112,9 @@ def test_every_module_imports(tests: BuiltBundle) -> None:
 
 def test_wmi_answers(development: BuiltBundle) -> None:
     code = "import _wmi; print(_wmi.exec_query('SELECT Version FROM Win32_OperatingSystem'))"
-    assert development.output("-c", code, python=True).startswith("Version=10.")
+    done = development.run("-c", code, python=True)
+    assert done.stdout.startswith(b"Version=10.")
+    assert done.stderr == b""
 
 
 @pytest.mark.parametrize("name", ["test_mmap", "test_capi.test_bytes", "test_xxlimited", "test_importlib.extension"])
