@@ -1,0 +1,148 @@
+"""Run files of CPython's tests in parallel: a worker for each sandbox, results kept as they come."""
+
+from __future__ import annotations
+
+import json
+import queue
+import shutil
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from packager.wine import Wine
+from tests.cpython.box import Box, Job
+from tests.cpython.interpreter import Interpreter
+from tests.cpython.results import FileResult, read_lines
+from tests.cpython.settings import Expected, Files
+from tests.cpython.verdict import judge
+
+#: With more files than this worse than expected, none is tried again: it is not chance.
+TRIES_AGAIN = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """What a run rests on. ``out`` has a folder ``files`` with each file's result, lines and log."""
+
+    wine: Wine
+    interpreter: Interpreter
+    files: Files
+    expected: Expected
+    out: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where each file's result, lines and log lie."""
+        return self.out / "files"
+
+    def finished(self, name: str) -> FileResult | None:
+        """The result of a file that an earlier run on the same interpreter left."""
+        try:
+            document = json.loads((self.folder / f"{name}.json").read_text("utf-8"))
+            if document.pop("interpreter") != self.interpreter.identity:
+                return None
+            return FileResult(**document)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def keep(self, result: FileResult) -> None:
+        """Write a result for :meth:`finished`."""
+        document = {**asdict(result), "interpreter": self.interpreter.identity}
+        (self.folder / f"{result.name}.json").write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+
+
+def run_files(
+    suite: Suite, names: Sequence[str], jobs: int, on_result: Callable[[FileResult, int], None]
+) -> tuple[FileResult, ...]:
+    """Run files in the order given, ``jobs`` at once; ``on_result`` gets each result and how many are done.
+
+    A file that is worse than expected is tried once more at the end, alone. MachineError if Wine cannot be started.
+    """
+    suite.folder.mkdir(parents=True, exist_ok=True)
+    todo: queue.SimpleQueue[str] = queue.SimpleQueue()
+    for name in names:
+        todo.put(name)
+    results: dict[str, FileResult] = {}
+    lock, errors = threading.Lock(), list[BaseException]()
+
+    def work(number: int) -> None:
+        with Worker(suite, number) as worker:
+            while not errors:
+                try:
+                    name = todo.get_nowait()
+                except queue.Empty:
+                    return
+                result = worker.run(name)
+                with lock:
+                    results[name] = result
+                    suite.keep(result)
+                    on_result(result, len(results))
+
+    def guarded(number: int) -> None:
+        try:
+            work(number)
+        except BaseException as exc:
+            errors.append(exc)
+
+    # Daemons: an interrupt need not wait for them. Their sandboxes end with them (bwrap --die-with-parent).
+    threads = [threading.Thread(target=guarded, args=(number,), daemon=True) for number in range(jobs)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    worse = [name for name in names if judge(results[name], suite.expected).worse]
+    if 0 < len(worse) <= TRIES_AGAIN:
+        with Worker(suite, 0) as worker:
+            for name in worse:
+                again = worker.run(name)
+                if not judge(again, suite.expected).worse:
+                    results[name] = again
+                    suite.keep(again)
+                    on_result(again, len(results))
+    return tuple(results[name] for name in names)
+
+
+class Worker:
+    """One sandbox and the folder that its files' results come in; a context that ends it."""
+
+    def __init__(self, suite: Suite, number: int) -> None:
+        """``number`` tells workers apart."""
+        self._suite = suite
+        self._folder = suite.out / f"worker{number}"
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True)
+        self._box = Box(suite.wine, suite.interpreter, self._folder)
+        self._count = 0
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._box.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def run(self, name: str) -> FileResult:
+        """Run one file; its lines and its log are moved to the suite's folder."""
+        self._count += 1
+        module, left_out = f"test.{name}", self._suite.expected.left_out(name)
+        limit = self._suite.files.limits.get(name, self._suite.files.seconds)
+        full = frozenset(_full_id(test, module) for test in left_out)
+        start = time.monotonic()
+        code = self._box.run(self._count, Job(module, float(limit), self._suite.files.resources, full))
+        seconds = time.monotonic() - start
+        lines = self._folder / f"{self._count}.jsonl"
+        text = lines.read_text("utf-8", "replace").splitlines() if lines.exists() else []
+        for suffix in ("jsonl", "log"):
+            made = self._folder / f"{self._count}.{suffix}"
+            if made.exists():
+                made.replace(self._suite.folder / f"{name}.{suffix}")
+        return read_lines(name, module, text, code=code, seconds=seconds, left_out=left_out)
+
+
+def _full_id(test: str, module: str) -> str:
+    """The id that :func:`results.short_id` made ``test`` from."""
+    return test if test.startswith("test.") else f"{module}.{test}"
