@@ -2,7 +2,7 @@
 
 It is a sandbox with processes, network (a loopback) and files of its own: the Wine root read-only, and in memory the
 prefix, a copy of the interpreter as ``C:\\python`` that tests may write to, and a folder for each file as ``C:\\t\\N``.
-A shell in it takes one order per line on stdin, ``N SECONDS MODULE RESOURCES``, runs the file, removes what processes
+A shell in it takes one order per line on stdin, ``N SECONDS LIMIT PROGRAM MODULE RESOURCES``, runs the file, removes what processes
 and files it left, and answers ``N CODE``.
 """
 
@@ -20,7 +20,8 @@ from packager.errors import MachineError
 from packager.wine import Wine
 from tests.cpython.interpreter import Interpreter
 
-INSIDE = Path(__file__).with_name("inside.py")
+#: What can be run inside: :attr:`Job.program` is one of these without its suffix.
+PROGRAMS = tuple(Path(__file__).with_name(name) for name in ("inside.py", "probes.py"))
 #: Time in seconds that a file has, beyond its limit, to say where it hangs; and then the sandbox to answer.
 TELL, ANSWER = 10, 60
 #: How long Wine may take to start, in seconds: 4 s is usual.
@@ -30,11 +31,11 @@ _ENV = {
     "HOME": "/run/home",
     "LANG": "C.UTF-8",
     "PATH": "/usr/bin",
-    "TZ": "UTC",
     "USER": "user",
     "WINEARCH": "win64",
     "WINEDEBUG": "-all",
-    "WINEDLLOVERRIDES": "mscoree,mshtml=;winemenubuilder.exe=d",
+    # Nothing to install, no menus; and no debugger that writes about a crash for seconds.
+    "WINEDLLOVERRIDES": "mscoree,mshtml=;winemenubuilder.exe,winedbg.exe=d",
     "WINEPREFIX": "/run/wine",
 }
 _SCRIPT = r"""
@@ -44,9 +45,16 @@ printf '%s\n' 'echo 7/tcp' 'echo 7/udp' 'daytime 13/tcp' 'ftp 21/tcp' 'telnet 23
   'domain 53/udp' 'http 80/tcp' 'pop3 110/tcp' 'https 443/tcp' >/etc/services
 printf '%s\n' 'ip 0 IP' 'icmp 1 ICMP' 'tcp 6 TCP' 'udp 17 UDP' 'ipv6 41 IPv6' >/etc/protocols
 cp --recursive --no-dereference --no-preserve=mode /run/template/. /run/wine
+# A console is a window, for Wine; there is no screen to draw it on, but with this driver it can be.
+printf '%s\n' '' '[Software\\Wine\\Drivers] 1735689600' '"Graphics"="null"' >>/run/wine/user.reg
+# Without a drive for /, a path like /bin/bash is one on C: as on Windows, and not Linux's. The results have a drive.
+rm -f /run/wine/dosdevices/z:
+ln -s /results /run/wine/dosdevices/r:
 c=/run/wine/drive_c
 cp --recursive --no-preserve=mode /run/python "$c/python"
-mkdir -p "$c/t"
+# A module of a folder of its own, not a script: tests look at the specification of __main__.
+mkdir -p "$c/t" "$c/runner"
+cp /run/programs/*.py "$c/runner"
 
 # Programs of Wine's own carry on: services.exe and so on.
 strays() {
@@ -54,26 +62,24 @@ strays() {
     case "$(readlink "$process/exe" 2>/dev/null) $(tr '\0' ' ' <"$process/cmdline" 2>/dev/null)" in
       *wineserver*|*[Ww]indows?system32?services.exe*|*[Ww]indows?system32?explorer.exe*) ;;
       *[Ww]indows?system32?winedevice.exe*|*[Ww]indows?system32?plugplay.exe*|*[Ww]indows?system32?rpcss.exe*) ;;
-      *[Ww]indows?system32?svchost.exe*|*[Ww]indows?system32?start.exe*|*[Ww]indows?system32?conhost.exe*) ;;
+      *[Ww]indows?system32?svchost.exe*) ;;
       /usr/lib/wine/*|*/wine64-preloader*|*/wine-preloader*|*/wine64*) echo "${process#/proc/}" ;;
     esac
   done
 }
 
-cd "$c/t"
+cd "$c/runner"
 wine 'C:\python\python.exe' -c pass </dev/null >/results/start.log 2>&1
 echo ready
-while read -r number seconds limit module resources; do
+while read -r number seconds limit program module resources; do
   mkdir "$c/t/$number"
-  cd "$c/t/$number"
-  TEMP="C:\\t\\$number" TMP="C:\\t\\$number" timeout --signal=KILL "$limit" \
-    wine 'C:\python\python.exe' -u 'Z:\run\inside.py' "$module" "Z:\\results\\$number.jsonl" \
-    "Z:\\results\\$number.out" "$seconds" "$resources" </dev/null >"/results/$number.log" 2>&1
+  timeout --signal=KILL "$limit" \
+    wine 'C:\python\python.exe' -u -m "$program" "$module" "C:\\t\\$number" "R:\\$number.jsonl" \
+    "R:\\$number.out" "$seconds" "$resources" </dev/null >"/results/$number.log" 2>&1
   code=$?
-  cd "$c/t"
   left="$(strays)"
   [ -z "$left" ] || kill -9 $left 2>/dev/null
-  rm -rf "$c/t/$number" 2>/dev/null
+  rm -rf "$c/t/$number" "$c/users/user/AppData/Local/Temp/"* 2>/dev/null
   echo "$number $code"
 done
 wineserver --kill
@@ -88,6 +94,7 @@ class Job:
     seconds: float
     resources: tuple[str, ...]
     left_out: frozenset[str] = frozenset()
+    program: str = "inside"
 
 
 @dataclass(slots=True)
@@ -111,7 +118,7 @@ class Box:
         (self.results / f"{number}.out").write_text("".join(f"{name}\n" for name in sorted(job.left_out)), "utf-8")
         seconds = job.seconds
         assert process.stdin is not None
-        order = f"{number} {seconds:g} {seconds + TELL:g} {job.module} {','.join(job.resources)}\n"
+        order = f"{number} {seconds:g} {seconds + TELL:g} {job.program} {job.module} {','.join(job.resources)}\n"
         try:
             process.stdin.write(order.encode("ascii"))
             process.stdin.flush()
@@ -176,13 +183,29 @@ def argv(wine: Wine, interpreter: Interpreter, results: Path) -> list[str]:
     ]  # fmt: skip
     if os.geteuid() != 0:
         line += ["--unshare-user", "--uid", "0", "--gid", "0"]
-    line += ["--tmpfs", "/", "--proc", "/proc", "--dev", "/dev", "--ro-bind", str(wine.root / "usr"), "/usr"]
+    # Wine counts the processors in /sys.
+    line += [
+        "--tmpfs",
+        "/",
+        "--proc",
+        "/proc",
+        "--dev",
+        "/dev",
+        "--ro-bind",
+        "/sys",
+        "/sys",
+        "--ro-bind",
+        str(wine.root / "usr"),
+        "/usr",
+    ]
     for name in ("bin", "lib", "lib64", "sbin"):
         line += ["--symlink", f"usr/{name}", f"/{name}"]
     for name in ("alternatives", "fonts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "nsswitch.conf"):
         line += ["--ro-bind-try", str(wine.root / "etc" / name), f"/etc/{name}"]
     line += ["--dir", "/tmp", "--dir", "/run/home", "--dir", "/run/user/0", "--dir", "/run/wine"]
-    line += ["--ro-bind", str(wine.prefix_template), "/run/template", "--ro-bind", str(INSIDE), "/run/inside.py"]
+    line += ["--ro-bind", str(wine.prefix_template), "/run/template", "--dir", "/run/programs"]
+    for program in PROGRAMS:
+        line += ["--ro-bind", str(program), f"/run/programs/{program.name}"]
     line += ["--ro-bind", str(interpreter.folder), "/run/python", "--bind", str(results), "/results"]
     for name, value in sorted(_ENV.items()):
         line += ["--setenv", name, value]

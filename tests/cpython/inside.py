@@ -1,7 +1,7 @@
 # Runs under Wine, on the interpreter under test: nothing of this repository can be imported here.
-"""``python inside.py MODULE RESULTS LEAVE_OUT SECONDS RESOURCE,...``: run one file of CPython's tests, a line of JSON per event.
+"""``python -m inside MODULE FOLDER RESULTS LEAVE_OUT SECONDS RESOURCE,...``: run one file of CPython's tests in FOLDER.
 
-A line is written to the file RESULTS, past all buffers, when a test begins and when it ends, so that a crash or a hang
+A line of JSON is written to the file RESULTS, past all buffers, when a test begins and when it ends, so that a crash or a hang
 leaves what went before and the name of the test it happened in. LEAVE_OUT is a file with the ids, one per line, of tests
 that are not to be run. The events:
 
@@ -32,6 +32,11 @@ from collections.abc import Collection
 from typing import Any
 
 
+def name_of(test: Any) -> str:
+    """A test's id, also of one that calls something else its id."""
+    return str(type(test).id(test))
+
+
 class Lines:
     """The file of results. Its own descriptor: tests do odd things to the standard ones."""
 
@@ -55,12 +60,12 @@ class Result(unittest.TestResult):
     def startTest(self, test: unittest.TestCase) -> None:  # noqa: N802
         super().startTest(test)
         self.outcome = None
-        self.lines.write(start=test.id())
+        self.lines.write(start=name_of(test))
 
     def stopTest(self, test: unittest.TestCase) -> None:  # noqa: N802
         super().stopTest(test)
         outcome, why = self.outcome or ("passed", "")
-        self.lines.write(stop=test.id(), outcome=outcome, why=why)
+        self.lines.write(stop=name_of(test), outcome=outcome, why=why)
         self.outcome = None
 
     def note(self, test: Any, outcome: str, why: str) -> None:
@@ -68,11 +73,11 @@ class Result(unittest.TestResult):
             if self.outcome is None or self.outcome[0] == "skipped":
                 self.outcome = (outcome, why)
         else:
-            self.lines.write(stop=test.id(), outcome=outcome, why=why)
+            self.lines.write(stop=name_of(test), outcome=outcome, why=why)
 
     def fail(self, test: Any, error: Any) -> None:
         text = "".join(traceback.format_exception(*error))
-        sys.stderr.write(f"======== {test.id()}\n{text}\n")
+        sys.stderr.write(f"======== {name_of(test)}\n{text}\n")
         sys.stderr.flush()
         last = "".join(traceback.format_exception_only(*error[:2])).strip().splitlines()
         self.note(test, "failed", (last[0] if last else repr(error[1]))[:300])
@@ -88,7 +93,7 @@ class Result(unittest.TestResult):
     def addSubTest(self, test: Any, subtest: Any, err: Any) -> None:  # noqa: N802
         super().addSubTest(test, subtest, err)
         if err is not None:
-            sys.stderr.write(f"-------- {subtest.id()}\n")
+            sys.stderr.write(f"-------- {name_of(subtest)}\n")
             self.fail(test, err)
 
     def addSkip(self, test: Any, reason: str) -> None:  # noqa: N802
@@ -102,20 +107,42 @@ class Result(unittest.TestResult):
         self.note(test, "failed", "unexpected success")
 
 
+def open_console() -> None:
+    """Get a console, as a program has that is started from a prompt or by a service that tests CPython on Windows.
+
+    Wine gives none to a program whose streams are no terminal, only a mark that there was a shell. The streams stay.
+    """
+    if sys.platform == "win32":
+        ctypes: Any = importlib.import_module("ctypes")
+        kernel32 = ctypes.WinDLL("kernel32")
+        kernel32.GetStdHandle.restype = ctypes.c_void_p
+        kernel32.SetStdHandle.argtypes = [ctypes.c_ulong, ctypes.c_void_p]
+        numbers = [2**32 - 10, 2**32 - 11, 2**32 - 12]  # STD_INPUT_HANDLE and so on
+        streams = [kernel32.GetStdHandle(number) for number in numbers]
+        kernel32.FreeConsole()
+        kernel32.AllocConsole()
+        for number, stream in zip(numbers, streams, strict=True):
+            kernel32.SetStdHandle(number, stream)
+
+
 def prepare(seconds: float, resources: tuple[str, ...]) -> None:
     """What regrtest does to a process before it loads a test."""
+    open_console()
     support: Any = importlib.import_module("test.support")
     os_helper: Any = importlib.import_module("test.support.os_helper")
     importlib.import_module("test.libregrtest.setup").setup_process()
     support.verbose = 0
+    support.suppress_msvcrt_asserts(False)
     support.use_resources = resources
     # A machine that is slow or busy is not what these are to find.
-    support.LOOPBACK_TIMEOUT = max(support.LOOPBACK_TIMEOUT, seconds / 8)
-    support.SHORT_TIMEOUT = max(support.SHORT_TIMEOUT, seconds / 4)
+    support.LOOPBACK_TIMEOUT = max(support.LOOPBACK_TIMEOUT, 30.0)
+    support.SHORT_TIMEOUT = max(support.SHORT_TIMEOUT, 60.0)
     support.LONG_TIMEOUT = min(support.LONG_TIMEOUT, float(seconds))
     random.seed(0)
     if not symlinks_are_made():
         os_helper._can_symlink = False
+    if not can_be_a_name(os_helper.TESTFN_UNENCODABLE):
+        os_helper.TESTFN_UNENCODABLE = None
     faulthandler.dump_traceback_later(seconds, exit=False)
 
 
@@ -133,13 +160,26 @@ def symlinks_are_made() -> bool:
     return there
 
 
+def can_be_a_name(name: str | None) -> bool:
+    """Whether a file can have this name. ``os_helper`` has None where none can be had that does not encode."""
+    if name is None:
+        return False
+    try:
+        with open(name, "wb"):
+            pass
+    except OSError:
+        return False
+    os.remove(name)
+    return True
+
+
 def without(suite: unittest.TestSuite, ids: Collection[str]) -> unittest.TestSuite:
     """The suite less the tests with these ids."""
     kept: list[unittest.TestCase | unittest.TestSuite] = []
     for test in suite:
         if isinstance(test, unittest.TestSuite):
             kept.append(without(test, ids))
-        elif test.id() not in ids:
+        elif name_of(test) not in ids:
             kept.append(test)
     return type(suite)(kept)
 
@@ -162,8 +202,9 @@ def run(module: str, lines: Lines, left_out: Collection[str]) -> None:
 
 def main() -> None:
     """What the module's text says."""
-    module, path, leave_out, seconds, resources = sys.argv[1:]
+    module, folder, path, leave_out, seconds, resources = sys.argv[1:]
     del sys.argv[1:]
+    os.chdir(folder)
     lines = Lines(path)
     try:
         prepare(float(seconds), tuple(resources.split(",")))

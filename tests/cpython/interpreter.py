@@ -12,16 +12,14 @@ import ast
 from dataclasses import dataclass
 from pathlib import Path
 
-from packager import buildroot, component, pipeline
+from packager import components
 from packager.errors import SpecError
-from packager.keys import Key
-from packager.progress import Reporter
-from packager.sources.fetch import SourceStore, fetch
+from packager.progress import Clock, Reporter
 from packager.specs import load
-from packager.store import Entry, Store
+from packager.store import Store
 
 COMPONENT = "cpython-tests"
-#: The bundle whose plan has the environment that the interpreter is built in.
+#: The bundle whose toolchain the interpreter is built with.
 BUNDLE = "electrum"
 
 
@@ -54,23 +52,12 @@ def make_interpreter(project: load.Project, store: Store, reporter: Reporter, jo
 
     Raises what a build raises (:mod:`packager.errors`).
     """
-    plan = pipeline.make_plan(project, BUNDLE, pipeline.Options("windows-x86_64", jobs, offline=False))
-    components = load.load_components(project, (COMPONENT,))
-    keys: dict[str, Key] = {}
-    for item in components:
-        keys[item.name] = component.component_key(item, project, plan.environment, keys)
-    found = store.find(keys[COMPONENT])
-    if found is None:
-        root, _ = buildroot.make_root(plan.root, store, reporter, offline=False)
-        made: dict[str, Entry] = {}
-        for item in components:
-            reporter.stage("component", f"{item.name} {item.version}")
-            source = fetch(item.source, store=SourceStore(store.root), keyrings=project.specs, reporter=reporter)
-            made[item.name], _ = component.build_component(
-                item, keys[item.name], source.path, project, plan.environment, root.tree, made, store, reporter
-            )
-        found = made[COMPONENT]
-    return Interpreter(found.tree / "python", keys[COMPONENT].digest)
+    options = components.Options(
+        toolchain=load.load_bundle(project, BUNDLE).toolchain, target="windows-x86_64", jobs=jobs
+    )
+    plan = components.make_plan(project, [COMPONENT], options)
+    built = components.build(plan, store, Clock(reporter))[COMPONENT]
+    return Interpreter(built.tree / "python", plan.keys[COMPONENT].digest)
 
 
 def split_folders(tests: Path) -> frozenset[str]:

@@ -130,9 +130,10 @@ class Worker:
         self._count += 1
         module, left_out = f"test.{name}", self._suite.expected.left_out(name)
         limit = self._suite.files.limits.get(name, self._suite.files.seconds)
+        resources = (*self._suite.files.resources, *self._suite.files.also.get(name, ()))
         full = frozenset(_full_id(test, module) for test in left_out)
         start = time.monotonic()
-        code = self._box.run(self._count, Job(module, float(limit), self._suite.files.resources, full))
+        code = self._box.run(self._count, Job(module, float(limit), resources, full))
         seconds = time.monotonic() - start
         lines = self._folder / f"{self._count}.jsonl"
         text = lines.read_text("utf-8", "replace").splitlines() if lines.exists() else []

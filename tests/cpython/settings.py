@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from packager.errors import SpecError
 from packager.specs.load import parse
+from packager.specs.model import NonEmpty
 
 FILES = Path(__file__).with_name("files.toml")
 EXPECTED = Path(__file__).with_name("expected.toml")
@@ -20,9 +21,13 @@ Reason = Annotated[str, Meta(min_length=10)]
 
 
 class Files(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Which files are run, and how. ``seconds`` is each file's time limit, but for those in ``limits``."""
+    """Which files are run, and how. ``seconds`` is each file's time limit, but for those in ``limits``.
+
+    ``resources`` are regrtest's, enabled for all files; ``also`` has more for some.
+    """
 
     resources: tuple[str, ...]
+    also: Mapping[str, tuple[str, ...]]
     seconds: int
     limits: Mapping[str, int]
     excluded: Mapping[str, Reason]
@@ -49,7 +54,7 @@ class ExpectedFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """expected.toml: ``skipped`` has, by name, why a file asks to be skipped."""
 
-    skipped: Mapping[str, Reason] = {}
+    skipped: Mapping[str, NonEmpty] = {}
     file: tuple[ExpectedFile, ...] = ()
 
 
@@ -111,7 +116,12 @@ def choose(found: Iterable[str], files: Files, wanted: Iterable[str] = ()) -> tu
     def named(name: str) -> list[str]:
         return [item for item in there if item == name or item.startswith(f"{name}.")]
 
-    for key, names in (("limits", files.limits), ("excluded", files.excluded), ("short", files.short)):
+    for key, names in (
+        ("limits", files.limits),
+        ("also", files.also),
+        ("excluded", files.excluded),
+        ("short", files.short),
+    ):
         for name in names:
             if not named(name):
                 raise SpecError.at(str(FILES), key, "names of files in Lib/test", f"{name!r}")

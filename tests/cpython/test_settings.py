@@ -14,11 +14,13 @@ from tests.support import write
 
 FILES = Files(
     resources=("decimal",),
+    also={},
     seconds=60,
     limits={"test_b": 100, "test_c": 200},
     excluded={"test_d": "needs what nobody has"},
     short=("test_a",),
 )
+VALUES: dict[str, object] = {"limits": 5, "also": ("network",), "excluded": "some long reason"}
 FOUND = ("test_a", "test_b", "test_c", "test_d", "test_p.test_1", "test_p.test_2")
 
 EXPECTED = """
@@ -56,9 +58,9 @@ def test_a_name_that_stands_for_nothing_is_refused() -> None:
         choose(FOUND, FILES, ["test_q"])
 
 
-@pytest.mark.parametrize("key", ["limits", "excluded", "short"])
+@pytest.mark.parametrize("key", ["limits", "also", "excluded", "short"])
 def test_a_name_in_the_files_that_stands_for_nothing_is_refused(key: str) -> None:
-    value: object = ("test_q",) if key == "short" else {"test_q": 5 if key == "limits" else "some long reason"}
+    value: object = ("test_q",) if key == "short" else {"test_q": VALUES[key]}
     with pytest.raises(SpecError, match=rf"{key}: expected names of files in Lib/test, found 'test_q'"):
         choose(FOUND, msgspec.structs.replace(FILES, **{key: value}))
 
