@@ -19,6 +19,7 @@ from packager import (
     buildroot,
     component,
     emit,
+    launcher,
     manifest,
     materials,
     provenance,
@@ -31,7 +32,9 @@ from packager import (
 from packager.audit import AuditedTree, Known, load_policy, pass_or_fail
 from packager.deps.windows import DATA_FILE
 from packager.errors import BuildError, CheckError, SpecError
+from packager.install import filelist
 from packager.keys import Key, code_digest, path_digest
+from packager.layout import DESCRIPTION, LAYOUTS, LICENCES, Layout
 from packager.normalise import Options as NormaliserOptions
 from packager.normalise import normalise_paths
 from packager.progress import Clock, Reporter, Timing
@@ -83,6 +86,11 @@ class Plan:
     def interpreter(self) -> model.Component:
         """The component that is the bundle's python."""
         return next(item for item in self.components if item.name == self.bundle.interpreter)
+
+    @property
+    def layout(self) -> Layout:
+        """Where the bundle's parts lie in what goes out."""
+        return LAYOUTS[self.bundle.layout]
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -151,13 +159,16 @@ def make_plan(project: Project, spec: str, options: Options) -> Plan:
             "stubs": stubs_key.digest,
             "native": bundle.native,
             "prune": [rule.path for rule in bundle.prune],
+            "layout": bundle.layout,
             "runtime": toolchain.runtime,
             "licence": path_digest(project.root / "LICENSE"),
             # Another pin has to be checked, although it changes nothing that is built.
             "signatures": [
                 _signature_inputs(project, source) for source in (bundle.source, *(item.source for item in components))
             ],
-            "code": code_digest("packager.stage", "packager.prune", "packager.nativecode", "packager.trees"),
+            "code": code_digest(
+                "packager.layout", "packager.stage", "packager.prune", "packager.nativecode", "packager.trees"
+            ),
         },
     )
     normalised_key = Key(
@@ -166,7 +177,9 @@ def make_plan(project: Project, spec: str, options: Options) -> Plan:
         {
             "staged": staged_key.digest,
             "epoch": epoch,
-            "code": code_digest("packager.changes", "packager.normalise", *_modules("formats", "pe")),
+            "code": code_digest(
+                "packager.changes", "packager.install.filelist", "packager.normalise", *_modules("formats", "pe")
+            ),
         },
     )
     specs = materials.spec_inputs(project, spec, bundle, components)
@@ -198,6 +211,7 @@ def make_plan(project: Project, spec: str, options: Options) -> Plan:
 _EMITTERS = (
     "packager",
     "packager.emit",
+    "packager.layout",
     "packager.manifest",
     "packager.materials",
     "packager.provenance",
@@ -331,6 +345,7 @@ def _emit(
     made = folder / "tree"
     made.mkdir()
     epoch = plan.environment.epoch
+    wrapping = plan.title if plan.layout.wrapped else ""
     described = manifest.describe(
         audited.folder(),
         known.provenance,
@@ -347,7 +362,7 @@ def _emit(
         target = made / f"{plan.title}.{kind}"
         reporter.output(f"writing {target.name}")
         if kind == "tar.zst":
-            emit.write_tar_zst(audited, target, plan.title, epoch)
+            emit.write_tar_zst(audited, target, wrapping, epoch, shared=plan.layout.shared)
             if target.stat().st_size > plan.bundle.size_budget:
                 raise CheckError(
                     f"{target.name}: expected at most {plan.bundle.size_budget} bytes, found {target.stat().st_size}",
@@ -355,7 +370,7 @@ def _emit(
                 )
         else:
             emit.write_zip(
-                audited, target, plan.title, epoch,
+                audited, target, wrapping, epoch,
                 root=root, tools=component.TOOLS_FOLDER, log=store.log(f"{plan.bundle.name}-zip"), reporter=reporter,
                 perturbation=plan.options.perturbation,
             )  # fmt: skip
@@ -392,16 +407,34 @@ def _normalised(plan: Plan, store: Store, clock: Clock) -> tuple[Entry, tuple[ma
 
     def build(folder: Path) -> None:
         trees.copy_tree(staged.tree, folder / "tree")
-        for name in (stage.PROVENANCE, SOURCES):
-            trees.copy_file(staged.path / name, folder / name)
+        trees.copy_file(staged.path / SOURCES, folder / SOURCES)
         options = NormaliserOptions(plan.environment.epoch)
         for report in normalise_paths([folder / "tree"], options, jobs=plan.options.jobs):
             if report.error is not None:
                 raise BuildError(f"{report.path}: cannot be normalised: {report.error}")
+        provenance = json.loads((staged.path / stage.PROVENANCE).read_text("utf-8"))
+        provenance.update(dict.fromkeys(_list_files(plan, folder / "tree"), launcher.SOURCE))
+        (folder / stage.PROVENANCE).write_text(json.dumps(provenance, indent=1, sort_keys=True), "utf-8")
 
     with clock.stage("normalise", plan.title) as mark:
         entry, mark.cached = store.make(plan.normalised_key, build)
     return entry, _read_sources(entry)
+
+
+def _list_files(plan: Plan, tree: Path) -> Sequence[str]:
+    """Write the list of files that a bundle which goes into another program's folder has. Returns its path, if any."""
+    if plan.layout.host is None:
+        return ()
+    listed = filelist.describe(
+        tree,
+        name=plan.bundle.name,
+        version=plan.bundle.version,
+        target=plan.options.target,
+        epoch=plan.environment.epoch,
+    )
+    path = plan.layout.place(filelist.NAME)
+    (tree / path).write_bytes(filelist.encode(listed))
+    return (path,)
 
 
 SOURCES = "sources.json"
@@ -449,12 +482,14 @@ def _staged(plan: Plan, store: Store, clock: Clock) -> Entry:
     def build(folder: Path) -> None:
         with store.work() as work:
             parts = _contributions(plan, components, vendored, programs, root, work)
-            tree = folder / "tree"
+            # In the work folder: what is placed is moved, within the store.
+            tree = work / "plain"
             tree.mkdir()
             provenance = stage.assemble(parts, tree)
             left = stage.prune(tree, plan.bundle.prune, provenance, plan.bundle.name)
             vendored_names = {plan.bundle.name, *(package.name for package in plan.lock.packages)}
             stage.refuse_vendored_native(tree, left, vendored_names)
+            left = stage.place(tree, folder / "tree", left, plan.layout)
         (folder / stage.PROVENANCE).write_text(json.dumps(left, indent=1, sort_keys=True), "utf-8")
         records = msgspec.to_builtins(list(source_records(plan, vendored.licences)))
         (folder / SOURCES).write_text(json.dumps(records, indent=1, sort_keys=True), "utf-8")
@@ -477,20 +512,18 @@ def _contributions(
     yield stage.Contribution(bundle.name, vendored.entry.tree, ".", vendored.provenance)
     for native in bundle.native:
         yield stage.Contribution(native.component, components[native.component].tree / native.from_, native.to)
-    yield stage.Contribution(stubs.SOURCE, programs.tree, ".")
+    yield stage.Contribution(launcher.SOURCE, programs.tree, ".")
     for item in plan.components:
-        yield stage.Contribution(
-            item.name, components[item.name].path / component.LICENCES, f"{stage.LICENCES}/{item.name}"
-        )
+        yield stage.Contribution(item.name, components[item.name].path / component.LICENCES, f"{LICENCES}/{item.name}")
     for name, folder in vendored.licence_folders.items():
-        yield stage.Contribution(name, folder, f"{stage.LICENCES}/{name}")
+        yield stage.Contribution(name, folder, f"{LICENCES}/{name}")
     for runtime in plan.toolchain.runtime:
         text = root / runtime.licence_file
-        yield stage.Contribution(runtime.name, text, f"{stage.LICENCES}/{runtime.name}/{text.name}")
-    yield stage.Contribution(stubs.SOURCE, plan.project.root / "LICENSE", f"{stage.LICENCES}/{stubs.SOURCE}/LICENSE")
-    description = work / stage.DESCRIPTION
+        yield stage.Contribution(runtime.name, text, f"{LICENCES}/{runtime.name}/{text.name}")
+    yield stage.Contribution(launcher.SOURCE, plan.project.root / "LICENSE", f"{LICENCES}/{launcher.SOURCE}/LICENSE")
+    description = work / DESCRIPTION
     description.write_bytes(stage.bundle_description(bundle, plan.options.target))
-    yield stage.Contribution(stubs.SOURCE, description, stage.DESCRIPTION)
+    yield stage.Contribution(launcher.SOURCE, description, DESCRIPTION)
 
 
 def source_records(plan: Plan, licences: Mapping[str, str]) -> Iterator[manifest.SourceRecord]:
@@ -517,10 +550,10 @@ def source_records(plan: Plan, licences: Mapping[str, str]) -> Iterator[manifest
             name=runtime.name, version=version, kind="linked", licence=runtime.licence,
             purl=f"pkg:deb/debian/{runtime.package}@{version}", digest=f"deb:{runtime.package}={version}",
         )  # fmt: skip
-    digest = materials.dir_hash(plan.project.root / stubs.FOLDER, stubs.INPUTS)
+    digest = materials.dir_hash(plan.project.root / launcher.FOLDER, launcher.files(plan.project, bundle))
     yield manifest.SourceRecord(
-        name=stubs.SOURCE, version="1", kind="launcher", licence=stubs.LICENCE,
-        purl=f"pkg:generic/{stubs.SOURCE}@1", digest=f"tree:{digest}",
+        name=launcher.SOURCE, version="1", kind="launcher", licence=launcher.LICENCE,
+        purl=f"pkg:generic/{launcher.SOURCE}@1", digest=f"tree:{digest}",
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from packaging.licenses import canonicalize_license_expression
 
 from packager import __version__, manifest, materials, pipeline, sbom, trees
 from packager.errors import BuildError
+from packager.layout import TOR_BROWSER
 from tests import plans
 
 HASHES = {"SHA-1": 40, "SHA-256": 64}
@@ -224,6 +225,29 @@ def test_a_source_without_licence_text_is_an_error(tmp_path: Path, size: int | N
             plans.material(plan, plans.build_root(tmp_path, plan)),
         )
     assert "licence_files" in str(caught.value.hint)
+
+
+def test_licence_texts_are_where_the_layout_has_them(tmp_path: Path) -> None:
+    plan = plans.plan("electrum")
+    described = plans.described(plan)
+    files = tuple(msgspec.structs.replace(file, path=TOR_BROWSER.place(file.path)) for file in described.files)
+    moved = msgspec.structs.replace(described, files=files)
+    found = plans.material(plan, plans.build_root(tmp_path, plan))
+    bill = json.loads(
+        sbom.describe(moved, found, plans.products(plan), interpreter=plan.bundle.interpreter, description="x")
+    )
+    texts = {
+        component["name"]: item["value"]
+        for component in bill["components"]
+        for item in component["properties"]
+        if item["name"] == "electrum-packager:licence-texts"
+    }
+    assert texts["zlib"] == "Browser/TorBrowser/Docs/Licenses/Namecoin/zlib/"
+    lacking = tuple(file for file in files if not file.path.startswith(texts["zlib"]))
+    with pytest.raises(
+        BuildError, match="zlib: expected a licence text in Browser/TorBrowser/Docs/Licenses/Namecoin/zlib/"
+    ):
+        sbom.check(msgspec.structs.replace(moved, files=lacking), found)
 
 
 def test_a_package_url_that_is_none_is_an_error(tmp_path: Path) -> None:

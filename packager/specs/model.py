@@ -148,6 +148,8 @@ class Application(Frozen, frozen=True):
 
     install: Annotated[tuple[Install, ...], Meta(min_length=1)]
     patches: tuple[RelativePath, ...] = ()
+    #: Packages of launcher/ that go with it.
+    launcher: tuple[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$")], ...] = ()
 
 
 class Generated(Frozen, frozen=True):
@@ -194,7 +196,7 @@ class Prune(Frozen, frozen=True):
 class EntryPoint(Frozen, frozen=True):
     """An executable stub in the bundle's top folder that runs a Python module."""
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_ -]*[A-Za-z0-9_-])?$")]
     module: Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$")]
     console: bool
     description: NonEmpty
@@ -212,7 +214,7 @@ class Bundle(Frozen, frozen=True):
     purl: NonEmpty
     epoch: Annotated[int, Meta(ge=315532800, le=4294967295)]
     targets: Annotated[tuple[Target, ...], Meta(min_length=1)]
-    layout: Literal["portable"]
+    layout: Literal["portable", "tor-browser"]
     toolchain: Name
     interpreter: Name
     archives: tuple[Literal["tar.zst", "zip"], ...]
