@@ -13,7 +13,7 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Protocol
 
 from namecoin_resolver import guard, streams
@@ -71,6 +71,8 @@ class Controller:
         self._guard: guard.Guard
         #: Set while streams are looked after.
         self.serving = asyncio.Event()
+        #: Whether streams ever were.
+        self.served = False
 
     @property
     def watchdog_pid(self) -> int:
@@ -89,11 +91,15 @@ class Controller:
             try:
                 await run.start()
                 self.serving.set()
+                self.served = True
                 await self._stand_by(run.events, run.tor)
             finally:
                 self.serving.clear()
-                cleared = await run.stop()
-                await self._guard.leave(done=cleared)
+                await _to_the_end(self._leave(run))
+
+    async def _leave(self, run: _Run) -> None:
+        cleared = await run.stop()
+        await self._guard.leave(done=cleared)
 
     @contextlib.asynccontextmanager
     async def _connected(self, event: Callable[[tuple[str, ...]], None] | None = None) -> AsyncIterator[Connection]:
@@ -265,6 +271,20 @@ class _Run:
         if self._bootstrapped is not None and re.search(r"\bBOOTSTRAP PROGRESS=100\b", text):
             bootstrapped, self._bootstrapped = self._bootstrapped, None
             bootstrapped()
+
+
+async def _to_the_end(work: Coroutine[None, None, None]) -> None:
+    """Await what is bounded in time and has to be done, also while being cancelled."""
+    task = asyncio.create_task(work)
+    cancelled = None
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+    if cancelled is not None:
+        raise cancelled
+    task.result()
 
 
 def _accepted(command: str, reply: Reply) -> None:

@@ -102,14 +102,7 @@ def honest(electrum_nmc: BuiltBundle, tmp_path_factory: pytest.TempPathFactory) 
         yield client
 
 
-def _parameters() -> Iterator[Any]:
-    for case in scenario.CASES:
-        # Strict: when the patch is in, this has to go.
-        bug = pytest.mark.xfail(strict=True, reason=f"nc4.0.6 says {case.upstream!r}: {case.about}")
-        yield pytest.param(case, id=case.name, marks=[bug] if case.upstream else [])
-
-
-@pytest.mark.parametrize("case", list(_parameters()))
+@pytest.mark.parametrize("case", scenario.CASES, ids=lambda case: case.name)
 def test_a_name_ends_as_it_has_to(honest: Daemon, case: scenario.Case) -> None:
     assert honest.show(case.name) == (case.outcome, case.shown)
 
@@ -144,7 +137,6 @@ def test_a_server_cannot_make_up_a_value(honest: Daemon, name: str, fault: str) 
     assert honest.show(name)[0] == "found"
 
 
-@pytest.mark.xfail(strict=True, reason="nc4.0.6 takes a transaction's height from the history, not from its proof")
 @pytest.mark.parametrize("name", ["d/expired", "d/long-expired", "d/fresh"])
 def test_a_server_cannot_make_up_an_age(honest: Daemon, name: str) -> None:
     honest.network.command("fault", "later-height")
