@@ -103,6 +103,7 @@ def spec_inputs(
     paths = (
         load.bundle_path(project, spec),
         project.specs / bundle.dependencies.lock,
+        *([project.specs / bundle.modules.trace] if bundle.modules is not None else []),
         load.policy_path(project, bundle.policy),
         project.specs / "toolchains" / f"{bundle.toolchain}.toml",
         load.toolchain_lock_path(project, bundle.toolchain),

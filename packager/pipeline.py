@@ -35,6 +35,8 @@ from packager.errors import BuildError, CheckError, SpecError
 from packager.install import filelist
 from packager.keys import Key, code_digest, path_digest
 from packager.layout import DESCRIPTION, LAYOUTS, LICENCES, Layout
+from packager.modules.plan import ModulePlan, plan_modules
+from packager.modules.rules import load_trace, rules_of
 from packager.normalise import Options as NormaliserOptions
 from packager.normalise import normalise_paths
 from packager.progress import Clock, Reporter, Timing
@@ -72,6 +74,7 @@ class Plan:
     component_keys: Mapping[str, Key]
     application_key: Key
     stubs_key: Key
+    assembled_key: Key
     staged_key: Key
     normalised_key: Key
     emitted_key: Key
@@ -147,8 +150,8 @@ def make_plan(project: Project, spec: str, options: Options) -> Plan:
         keys[item.name] = component.component_key(item, project, environment, keys)
     application_key = application.application_key(bundle, lock, interpreter.version, project, environment)
     stubs_key = stubs.stubs_key(bundle, project, environment, application_key, interpreter)
-    staged_key = Key(
-        "staged",
+    assembled_key = Key(
+        "assembled",
         bundle.name,
         {
             "target": options.target,
@@ -159,16 +162,23 @@ def make_plan(project: Project, spec: str, options: Options) -> Plan:
             "stubs": stubs_key.digest,
             "native": bundle.native,
             "prune": [rule.path for rule in bundle.prune],
-            "layout": bundle.layout,
             "runtime": toolchain.runtime,
             "licence": path_digest(project.root / "LICENSE"),
             # Another pin has to be checked, although it changes nothing that is built.
             "signatures": [
                 _signature_inputs(project, source) for source in (bundle.source, *(item.source for item in components))
             ],
-            "code": code_digest(
-                "packager.layout", "packager.stage", "packager.prune", "packager.nativecode", "packager.trees"
-            ),
+            "code": code_digest("packager.stage", "packager.prune", "packager.nativecode", "packager.trees"),
+        },
+    )
+    staged_key = Key(
+        "staged",
+        bundle.name,
+        {
+            "assembled": assembled_key.digest,
+            "layout": bundle.layout,
+            "modules": None if bundle.modules is None else _modules_inputs(project, bundle, bundle.modules),
+            "code": code_digest("packager.layout", "packager.stage", "packager.trees"),
         },
     )
     normalised_key = Key(
@@ -203,7 +213,7 @@ def make_plan(project: Project, spec: str, options: Options) -> Plan:
     )
     return Plan(
         project, bundle, components, toolchain, toolchain_lock, lock, options, environment, root, keys,
-        application_key, stubs_key, staged_key, normalised_key, emitted_key, specs,
+        application_key, stubs_key, assembled_key, staged_key, normalised_key, emitted_key, specs,
     )  # fmt: skip
 
 
@@ -230,6 +240,20 @@ def _signature_inputs(project: Project, source: model.Source) -> Mapping[str, ob
         "sha256": pinned.sha256,
         "keyring": path_digest(project.specs / pinned.keyring),
         "fingerprints": pinned.fingerprints,
+    }
+
+
+def _modules_inputs(project: Project, bundle: model.Bundle, modules: model.Modules) -> Mapping[str, object]:
+    """All that decides which modules a tree keeps: reasons do not."""
+    return {
+        "roots": [point.module for point in bundle.entry_points],
+        "trace": path_digest(project.specs / modules.trace),
+        "path": modules.path,
+        "keep": [rule.module for rule in modules.keep],
+        "drop": [rule.module for rule in modules.drop],
+        "code": code_digest(
+            "packager.diff.marshal", *_modules("modules"), *(f"packager.pe.{name}" for name in ("imports", "layout"))
+        ),
     }
 
 
@@ -448,6 +472,46 @@ def _staged(plan: Plan, store: Store, clock: Clock) -> Entry:
     found = _found(plan.staged_key, "stage", plan, store, clock)
     if found is not None:
         return found
+    whole = assembled(plan, store, clock)
+
+    def build(folder: Path) -> None:
+        provenance = json.loads((whole.path / stage.PROVENANCE).read_text("utf-8"))
+        with store.work() as work:
+            # In the work folder: what is placed is moved, within the store, and what is left out stays behind.
+            tree = work / "plain"
+            trees.copy_tree(whole.tree, tree)
+            if plan.bundle.modules is not None:
+                gone = _planned(plan, whole.tree).pruned
+                provenance = {path: source for path, source in provenance.items() if path not in gone}
+            left = stage.place(tree, folder / "tree", provenance, plan.layout)
+        (folder / stage.PROVENANCE).write_text(json.dumps(left, indent=1, sort_keys=True), "utf-8")
+        trees.copy_file(whole.path / SOURCES, folder / SOURCES)
+
+    with clock.stage("stage", plan.title) as mark:
+        entry, mark.cached = store.make(plan.staged_key, build)
+    return entry
+
+
+def plan_modules_of(plan: Plan, store: Store, clock: Clock) -> ModulePlan:
+    """Which modules a bundle keeps of those that there are, built as far as that needs."""
+    return _planned(plan, assembled(plan, store, clock).tree)
+
+
+def _planned(plan: Plan, tree: Path) -> ModulePlan:
+    paths = [node.path for node in trees.files(tree)]
+
+    def read(path: str) -> bytes:
+        return (tree / path).read_bytes()
+
+    trace = load_trace(plan.project, plan.bundle.modules)
+    return plan_modules(paths, read, rules_of(plan.bundle, trace, paths, read))
+
+
+def assembled(plan: Plan, store: Store, clock: Clock) -> Entry:
+    """A bundle's files in the portable form, with every module that there is but those that prune rules name."""
+    found = _found(plan.assembled_key, "assemble", plan, store, clock)
+    if found is not None:
+        return found
     with clock.stage("fetch", plan.title):
         sources = fetch_sources(plan, store, clock.reporter)
     root = _root(plan, store, clock)
@@ -482,20 +546,18 @@ def _staged(plan: Plan, store: Store, clock: Clock) -> Entry:
     def build(folder: Path) -> None:
         with store.work() as work:
             parts = _contributions(plan, components, vendored, programs, root, work)
-            # In the work folder: what is placed is moved, within the store.
-            tree = work / "plain"
+            tree = folder / "tree"
             tree.mkdir()
             provenance = stage.assemble(parts, tree)
             left = stage.prune(tree, plan.bundle.prune, provenance, plan.bundle.name)
             vendored_names = {plan.bundle.name, *(package.name for package in plan.lock.packages)}
             stage.refuse_vendored_native(tree, left, vendored_names)
-            left = stage.place(tree, folder / "tree", left, plan.layout)
         (folder / stage.PROVENANCE).write_text(json.dumps(left, indent=1, sort_keys=True), "utf-8")
         records = msgspec.to_builtins(list(source_records(plan, vendored.licences)))
         (folder / SOURCES).write_text(json.dumps(records, indent=1, sort_keys=True), "utf-8")
 
-    with clock.stage("stage", plan.title) as mark:
-        entry, mark.cached = store.make(plan.staged_key, build)
+    with clock.stage("assemble", plan.title) as mark:
+        entry, mark.cached = store.make(plan.assembled_key, build)
     return entry
 
 

@@ -11,7 +11,7 @@ from packager.specs.load import Project
 from tests.support import write
 
 ROOT = Path(__file__).parents[1]
-SPECS = ("electrum", "electrum-nmc")
+SPECS = ("electrum", "electrum-nmc", "electrum-nmc-wallet")
 OPTIONS = pipeline.Options(target="windows-x86_64", jobs=1, offline=True)
 
 

@@ -193,6 +193,25 @@ class Prune(Frozen, frozen=True):
     reason: NonEmpty
 
 
+class ModuleRule(Frozen, frozen=True):
+    """A module that is kept or dropped against what imports say, and why. A rule without effect is an error."""
+
+    module: Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")]
+    reason: NonEmpty
+
+
+class Modules(Frozen, frozen=True):
+    """Modules are left out that no import and no traced run leads to.
+
+    ``path`` are folders of sys.path before those of the interpreter's ``._pth`` file, as paths in the bundle.
+    """
+
+    trace: RelativePath
+    path: tuple[RelativePath, ...] = ()
+    keep: tuple[ModuleRule, ...] = ()
+    drop: tuple[ModuleRule, ...] = ()
+
+
 class EntryPoint(Frozen, frozen=True):
     """An executable stub in the bundle's top folder that runs a Python module."""
 
@@ -227,6 +246,7 @@ class Bundle(Frozen, frozen=True):
     generated: tuple[Generated, ...] = ()
     native: tuple[Native, ...] = ()
     prune: tuple[Prune, ...] = ()
+    modules: Modules | None = None
 
 
 class BundleLock(Frozen, frozen=True):

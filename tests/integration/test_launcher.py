@@ -32,6 +32,8 @@ from tests.namecoin.process import Network, network
 
 #: For what hangs, in seconds.
 LONG = 240
+#: MB that all processes may share out among them.
+MEMORY = 120
 HOST = "example.bit:80"
 _ALONE = ("bwrap", "--die-with-parent", "--dev-bind", "/", "/", "--unshare-net", "--")
 
@@ -255,7 +257,9 @@ async def ready(world: World) -> None:
         assert set(sizes) == {"supervisor", "daemon", "watchdog"}
         for role, (resident, share) in sizes.items():
             print(f"{role}: {resident:.0f} MB resident, {share:.0f} MB with its share of what is shared")
-        print(f"together: {sum(share for _, share in sizes.values()):.0f} MB")
+        together = sum(share for _, share in sizes.values())
+        print(f"together: {together:.0f} MB, of {MEMORY} at most")
+        assert together <= MEMORY
         world.tor.die()
         assert process.stderr is not None
         said = await process.stderr.read()

@@ -133,9 +133,9 @@ def running(bundle: BuiltBundle, folder: Path, *switches: str, **config: object)
 
 
 @pytest.fixture(scope="module")
-def daemon(electrum_nmc: BuiltBundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+def daemon(electrum_nmc_wallet: BuiltBundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """One that is connected, and has looked up every name of the scenario."""
-    with running(electrum_nmc, tmp_path_factory.mktemp("daemon") / "fresh") as started:
+    with running(electrum_nmc_wallet, tmp_path_factory.mktemp("daemon") / "fresh") as started:
         started.connected()
         for case in scenario.CASES:
             assert started.show(case.name) == case.shown, case.name
@@ -147,8 +147,8 @@ def daemon(electrum_nmc: BuiltBundle, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.mark.parametrize(
     "switches", [(), ("-W", "default", "-W", "ignore::ResourceWarning")], ids=["as it is", "warnings"]
 )
-def test_it_prints_nothing(electrum_nmc: BuiltBundle, tmp_path: Path, switches: tuple[str, ...]) -> None:
-    with running(electrum_nmc, tmp_path / "fresh", *switches) as started:
+def test_it_prints_nothing(electrum_nmc_wallet: BuiltBundle, tmp_path: Path, switches: tuple[str, ...]) -> None:
+    with running(electrum_nmc_wallet, tmp_path / "fresh", *switches) as started:
         started.connected()
         for case in scenario.CASES:
             assert started.show(case.name) == case.shown, case.name
@@ -184,21 +184,21 @@ def test_it_loads_no_wallet(daemon: Daemon) -> None:
     assert not loaded & {"sqlite3", "google.protobuf", "dns", "aiohttp_socks", "python_socks", "bitstring", "bitcointx"}
 
 
-def test_the_network_needs_no_http(electrum_nmc: BuiltBundle) -> None:
+def test_the_network_needs_no_http(electrum_nmc_wallet: BuiltBundle) -> None:
     code = (
         "import os, sys; sys.path = [os.path.join(path, 'electrum_nmc') for path in sys.path] + sys.path;"
         "import electrum.network, electrum.commands; print('aiohttp' in sys.modules)"
     )
-    assert electrum_nmc.output("-c", code, python=True) == "False\n"
+    assert electrum_nmc_wallet.output("-c", code, python=True) == "False\n"
 
 
-def test_what_is_left_out_of_the_start_is_there_when_asked_for(electrum_nmc: BuiltBundle) -> None:
+def test_what_is_left_out_of_the_start_is_there_when_asked_for(electrum_nmc_wallet: BuiltBundle) -> None:
     code = (
         "import os, sys; sys.path = [os.path.join(path, 'electrum_nmc') for path in sys.path] + sys.path;"
         "import electrum; from electrum import Wallet, WalletStorage, COIN_CHOOSERS, Commands, known_commands, daemon;"
         "print(Wallet.__module__, electrum.bitcoin.COIN, len(known_commands) > 50, hasattr(electrum, 'nothing'))"
     )
-    assert electrum_nmc.output("-c", code, python=True) == "electrum.wallet 100000000 True False\n"
+    assert electrum_nmc_wallet.output("-c", code, python=True) == "electrum.wallet 100000000 True False\n"
 
 
 def test_a_look_up_leaves_no_job_behind(daemon: Daemon) -> None:
@@ -224,8 +224,8 @@ def test_connections_for_streams_are_bounded(daemon: Daemon) -> None:
     assert daemon.ask(f"{first!r} in net.interfaces_for_stream_ids")
 
 
-def test_everything_goes_through_the_proxy_unresolved(electrum_nmc: BuiltBundle, tmp_path: Path) -> None:
-    with running(electrum_nmc, tmp_path / "fresh", server=f"localhost:{PORT}:s", pause_network=True) as started:
+def test_everything_goes_through_the_proxy_unresolved(electrum_nmc_wallet: BuiltBundle, tmp_path: Path) -> None:
+    with running(electrum_nmc_wallet, tmp_path / "fresh", server=f"localhost:{PORT}:s", pause_network=True) as started:
         # Paused, it answers and connects nowhere.
         assert started.call("getinfo")["result"]["connected"] is False
         assert started.network.command("connections") == started.network.command("calls") == []
