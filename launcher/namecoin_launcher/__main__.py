@@ -10,17 +10,17 @@ def main(arguments: list[str]) -> int:
     """Run the program; its exit code: 0 done, switched off, or running already; 1 it fails; 2 wrong settings."""
     if os.environ.get("TOR_ENABLE_NAMECOIN") != "1":
         return 0
-    # Late: being switched off should cost nothing.
-    import argparse
+    data = None
+    # Late: being switched off should cost nothing, and nothing should hold the start up.
+    if arguments:
+        import argparse
 
-    from namecoin_launcher import lean
-
-    lean.without_openssl()
+        parser = argparse.ArgumentParser(prog="namecoin", description="Makes .bit names work in a running Tor Browser.")
+        parser.add_argument("--data", metavar="DIR", help="folder for state (Browser/TorBrowser/Data/Namecoin)")
+        data = parser.parse_args(arguments).data
     from namecoin_launcher import program
 
-    parser = argparse.ArgumentParser(prog="namecoin", description="Makes .bit names work in a running Tor Browser.")
-    parser.add_argument("--data", metavar="DIR", help="folder for state (Browser/TorBrowser/Data/Namecoin)")
-    return program.main(parser.parse_args(arguments).data)
+    return program.main(data)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from namecoin_launcher import paths, program
+from namecoin_launcher import paths, program, running
 from namecoin_launcher.message import tell
 from namecoin_launcher.program import ProgramError
 from namecoin_launcher.supervisor import Supervisor
@@ -73,7 +73,7 @@ async def _run(browser: Path, arguments: list[str], found: paths.Paths, daemon: 
         raise ProgramError(program.WRONG, f"{browser}: the browser does not start: {exc.strerror}; {hint}") from None
     gone = asyncio.Event()
     threading.Thread(target=_wait, args=(process, gone, asyncio.get_running_loop()), daemon=True).start()
-    with program.until_signalled() as signalled:
+    with running.until_signalled() as signalled:
         naming = asyncio.create_task(_names(found, daemon, gone))
         both = asyncio.gather(naming, gone.wait())
         ending = asyncio.create_task(signalled.wait())
@@ -97,6 +97,6 @@ async def _names(found: paths.Paths, daemon: list[str] | None, gone: asyncio.Eve
     """Make names work, for as long as that goes."""
     try:
         with program.prepared(found, daemon) as plan:
-            await program.supervise(Supervisor(plan, gone))
+            await running.supervise(Supervisor(plan, gone))
     except ProgramError as exc:
         tell(f"{exc}; the browser goes on without .bit names" if exc.code else str(exc))

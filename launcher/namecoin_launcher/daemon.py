@@ -1,9 +1,9 @@
 """Electrum-NMC without a wallet, for the supervisor: answers ``name_show`` on loopback, and nothing of the rest.
 
 Run as ``python -I -B -X utf8 -m namecoin_launcher.daemon``. Its first line of stdin is a JSON object with the fields of
-``Told``; its one line of stdout is ``{"port": N}`` as soon as it can be asked, or ``{"error": TEXT}``. The secrets in
-there are nowhere else: not on the command line, not in the environment, not on disk. It ends when its stdin closes,
-which is when its parent has ended, and by the call ``stop``.
+``launch.Told``; its one line of stdout is ``{"port": N}`` as soon as it can be asked, or ``{"error": TEXT}``. The
+secrets in there are nowhere else: not on the command line, not in the environment, not on disk. It ends when its stdin
+closes, which is when its parent has ended, and by the call ``stop``.
 
 Electrum-NMC's own classes do the work, as far as they are needed: its network, and its commands ``name_show`` and
 ``unpausenetwork``. Its ``Daemon`` would open wallets, follow exchange rates and keep a database of lightning channels.
@@ -22,45 +22,13 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from namecoin_launcher import lean
+from namecoin_launcher.launch import Told
 
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What the daemon has to know. ``proxy`` is ``socks5:HOST:PORT``; ``server`` and ``chain`` as in ``settings``."""
-
-    folder: str
-    proxy: str
-    user: str
-    password: str = field(repr=False)
-    chain: str = "mainnet"
-    paused: bool = True
-    server: str | None = None
-    oneserver: bool = False
-
-    def line(self) -> bytes:
-        """As it is handed over."""
-        return json.dumps(asdict(self)).encode() + b"\n"
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The same in Electrum's words, as if it came from the command line."""
-        options: dict[str, Any] = {
-            "electrum_path": self.folder,
-            "forget_config": True,
-            "proxy": self.proxy,
-            "pause_network": self.paused,
-            "oneserver": self.oneserver,
-        }
-        if self.server is not None:
-            options |= {"server": self.server, "auto_connect": False}
-        if self.chain != "mainnet":
-            options[self.chain] = True
-        return options
+#: RPC errors, numbered as Electrum-NMC's own daemon does it: a name that does not resolve, and all else.
+NAME_NOT_FOUND, OTHER = -4, 1
 
 
 def main() -> int:
@@ -88,13 +56,15 @@ def main() -> int:
 async def _serve(told: Told, say: Callable[..., None]) -> None:
     # Electrum-NMC calls itself ``electrum``, in a folder of its own.
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "electrum_nmc"))
-    from aiohttp import web  # type: ignore[import-not-found]
     from electrum import constants  # type: ignore[import-not-found]
-    from electrum.commands import Commands  # type: ignore[import-not-found]
-    from electrum.daemon import AuthenticatedServer  # type: ignore[import-not-found]
+    from electrum.commands import Commands, NameNotResolvableError  # type: ignore[import-not-found]
     from electrum.network import Network  # type: ignore[import-not-found]
     from electrum.simple_config import SimpleConfig  # type: ignore[import-not-found]
 
+    # Late, because it imports hashlib.
+    from namecoin_launcher import jsonrpc_server
+
+    lean.small_tls_buffers()
     loop = asyncio.get_running_loop()
     # What goes wrong in a connection is retried; nobody is there to read of it.
     loop.set_exception_handler(lambda loop, context: None)
@@ -113,15 +83,14 @@ async def _serve(told: Told, say: Callable[..., None]) -> None:
         return True
 
     commands = Commands(config=config, network=network)
-    server = AuthenticatedServer(told.user, told.password)
-    for method in (commands.name_show, commands.unpausenetwork, stop):
-        server.register_method(method)
-    application = web.Application()
-    application.router.add_post("/", server.handle)
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    say(port=runner.addresses[0][1])
+    methods = {"name_show": commands.name_show, "unpausenetwork": commands.unpausenetwork, "stop": stop}
+    server = jsonrpc_server.Server(
+        told.user,
+        told.password,
+        methods,
+        lambda exc: NAME_NOT_FOUND if isinstance(exc, NameNotResolvableError) else OTHER,
+    )
+    say(port=await server.start())
     await end.wait()
     # Headers are written in this thread, a chunk at a time: none is cut off. Connections need no farewell.
     os._exit(0)

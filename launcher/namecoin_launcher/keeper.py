@@ -11,18 +11,15 @@ import contextlib
 import json
 import logging
 import os
-import secrets
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+import threading
+from collections.abc import Callable, Sequence
 
 from namecoin_resolver.outcome import Kind, NameLookupError
 from namecoin_resolver.rpc import Endpoint, Registered, Rpc, RpcError
 
-from namecoin_launcher import paths
-from namecoin_launcher.daemon import Told
+from namecoin_launcher import launch
 from namecoin_launcher.job import Job
+from namecoin_launcher.launch import Child, First
 from namecoin_launcher.settings import Settings
 
 #: Seconds between a daemon's end and the next start: the first, and the most.
@@ -33,6 +30,8 @@ SERVED = 60.0
 PATIENCE = 3.0
 #: Seconds that a daemon may take to end by itself.
 _END = 3.0
+#: Bytes of its line that are read.
+_LINE = 64 * 1024
 _log = logging.getLogger(__name__)
 
 
@@ -40,36 +39,28 @@ class DaemonError(Exception):
     """A daemon that did not start; the text says why."""
 
 
-def command() -> list[str]:
-    """What runs a daemon: this interpreter."""
-    return [sys.executable, "-I", "-B", "-X", "utf8", "-m", "namecoin_launcher.daemon"]
-
-
-def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What of our environment a daemon inherits: no secrets, nothing that leads it past its proxy or logs its keys."""
-    unwanted = ("TOR_", "NAMECOIN_", "PYTHON", "SSL")
-    return {
-        name: text
-        for name, text in environ.items()
-        if not name.upper().startswith(unwanted) and not name.upper().endswith("_PROXY")
-    }
-
-
 class Keeper:
     """Keeps a daemon by ``run``; is itself what a resolver asks for names. One per event loop.
 
-    ``folder`` is where the daemon writes; ``proxy`` is ``socks5:HOST:PORT``; ``argv`` is what runs a daemon.
+    ``folder`` is where the daemon writes; ``proxy`` is ``socks5:HOST:PORT``; ``argv`` is what runs a daemon;
+    ``first`` is one that has been started already.
     """
 
     def __init__(
-        self, folder: os.PathLike[str], proxy: str, settings: Settings, argv: Sequence[str] | None = None
+        self,
+        folder: os.PathLike[str],
+        proxy: str,
+        settings: Settings,
+        argv: Sequence[str] | None = None,
+        first: First | None = None,
     ) -> None:
         self._folder = os.fspath(folder)
         self._proxy = proxy
         self._settings = settings
-        self._argv = list(argv or command())
+        self._argv = list(argv or launch.command())
         self._rpc = Rpc(Endpoint(0, "", ""), settings.lookup_timeout)
-        self._job: Job | None = None
+        self._first = first.child if first else None
+        self._job = first.job if first else None
         self._online = asyncio.Event()
         self._renew = asyncio.Event()
         #: Set while a daemon can be asked.
@@ -96,10 +87,13 @@ class Keeper:
 
     async def run(self) -> None:
         """Keep a daemon until cancelled; it has ended then."""
-        try:
-            self._job = Job()
-        except OSError as exc:
-            _log.warning("no job object, the daemon's stdin has to do: %s", exc)
+        if self._job is None:
+            try:
+                self._job = Job()
+            except OSError as exc:
+                _log.warning("no job object, the daemon's stdin has to do: %s", exc)
+            if self._first is not None:
+                self._add(self._first)
         pause = FIRST_PAUSE
         while True:
             self._renew.clear()
@@ -115,64 +109,50 @@ class Keeper:
     async def _one(self) -> float:
         """Start a daemon and wait for its end, or until there shall be another; the seconds that it served."""
         loop = asyncio.get_running_loop()
-        told = Told(
-            folder=self._folder,
-            proxy=self._proxy,
-            user=secrets.token_hex(16),
-            password=secrets.token_hex(32),
-            chain=self._settings.chain,
-            paused=not self._online.is_set(),
-            server=self._settings.server,
-            oneserver=self._settings.oneserver,
-        )
         try:
-            process = await self._started()
+            child = self._next()
         except OSError as exc:
             _log.error("Electrum-NMC does not start: %s", exc.strerror or exc)
             return 0.0
+        told, process = child.told, _Process(child)
+        self.pid = child.process.pid
         begun = None
         try:
             async with asyncio.timeout(self._settings.daemon_timeout):
-                port = await _handed_over(process, told)
+                port = _port(await process.said)
             begun = loop.time()
             self._rpc.endpoint = Endpoint(port, told.user, told.password)
             self.ready.set()
             _log.info("Electrum-NMC answers")
             await self._served(process, paused=told.paused)
-        except (DaemonError, OSError, TimeoutError) as exc:
+        except (DaemonError, TimeoutError) as exc:
             _log.error("Electrum-NMC does not start: %s", exc or "no answer in time")
         finally:
             self.ready.clear()
-            await _end(process)
+            await process.end()
             self.pid = None
         return 0.0 if begun is None else loop.time() - begun
 
-    async def _started(self) -> asyncio.subprocess.Process:
-        options: dict[str, Any] = {"env": environment(os.environ), "executable": paths.extended(self._argv[0])}
-        if sys.platform == "win32":
-            options["creationflags"] = subprocess.CREATE_NO_WINDOW
-        else:
-            # Its own session: Ctrl-C is for us, and the daemon ends when we have put things in order.
-            options["start_new_session"] = True
-        process = await asyncio.create_subprocess_exec(
-            *self._argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            **options,
-        )
-        self.pid = process.pid
-        # It does nothing before it has been told what, so it is in the job in time.
+    def _next(self) -> Child:
+        """The daemon that is there already, or another. Raises ``OSError``."""
+        child, self._first = self._first, None
+        if child is None:
+            told = launch.told(self._folder, self._proxy, self._settings, paused=not self._online.is_set())
+            child = Child(self._argv, told)
+            self._add(child)
+        return child
+
+    def _add(self, child: Child) -> None:
+        """Put it into the job, before it has come to anything."""
         if self._job is not None:
             try:
-                self._job.add(process.pid)
+                self._job.add(child.process.pid)
             except OSError as exc:
                 _log.warning("the daemon is in no job, its stdin has to do: %s", exc)
-        return process
 
-    async def _served(self, process: asyncio.subprocess.Process, *, paused: bool) -> None:
+    async def _served(self, process: _Process, *, paused: bool) -> None:
         """Wait for the daemon's end, or until there shall be another; unpause it meanwhile."""
-        tasks = [asyncio.create_task(process.wait()), asyncio.create_task(self._renew.wait())]
+        tasks = [asyncio.create_task(process.gone.wait()), asyncio.create_task(self._renew.wait())]
         unpausing = asyncio.create_task(self._unpaused()) if paused else None
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -194,12 +174,50 @@ class Keeper:
             pause = min(pause * 2, 1.0)
 
 
-async def _handed_over(process: asyncio.subprocess.Process, told: Told) -> int:
-    """Tell a daemon its settings; the port that it listens on then."""
-    assert process.stdin is not None and process.stdout is not None
-    process.stdin.write(told.line())
-    await process.stdin.drain()
-    line = await process.stdout.readline()
+class _Process:
+    """A daemon's process, seen from the event loop: ``said`` is its line of stdout, ``gone`` is set at its end."""
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+        self._loop = asyncio.get_running_loop()
+        self.said: asyncio.Future[bytes] = self._loop.create_future()
+        self.gone = asyncio.Event()
+        threading.Thread(target=self._watch, name="daemon", daemon=True).start()
+
+    async def end(self) -> None:
+        """Let it end, or end it."""
+        self._child.close_stdin()
+        try:
+            async with asyncio.timeout(_END):
+                await self.gone.wait()
+        except TimeoutError:
+            pass
+        finally:
+            if not self.gone.is_set():
+                with contextlib.suppress(ProcessLookupError):
+                    self._child.process.kill()
+                await self.gone.wait()
+
+    def _watch(self) -> None:
+        process = self._child.process
+        assert process.stdout is not None
+        self._tell(self._hear, process.stdout.readline(_LINE))
+        process.wait()
+        process.stdout.close()
+        self._tell(self.gone.set)
+
+    def _hear(self, line: bytes) -> None:
+        if not self.said.done():
+            self.said.set_result(line)
+
+    def _tell(self, callback: Callable[..., object], *arguments: bytes) -> None:
+        # Closed: the process is ending.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(callback, *arguments)
+
+
+def _port(line: bytes) -> int:
+    """The port that a daemon says it listens on; raises ``DaemonError``."""
     try:
         said = json.loads(line)
         if "port" in said:
@@ -207,20 +225,3 @@ async def _handed_over(process: asyncio.subprocess.Process, told: Told) -> int:
         raise DaemonError(str(said["error"])[:300])
     except (ValueError, KeyError, TypeError):
         raise DaemonError("it ended early" if not line else "it does not say its port") from None
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Let a daemon end, or end it."""
-    assert process.stdin is not None
-    with contextlib.suppress(OSError):
-        process.stdin.close()
-    try:
-        async with asyncio.timeout(_END):
-            await process.wait()
-    except TimeoutError:
-        pass
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from namecoin_resolver.settings import SettingsError
+from namecoin_resolver.errors import SettingsError
 
 CHAINS = ("mainnet", "testnet", "regtest")
 _SERVER = re.compile(r"[A-Za-z0-9.\-]{1,255}:[0-9]{1,5}:[st]")

@@ -10,16 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from namecoin_resolver import torport
 from namecoin_resolver.controller import Controller
 from namecoin_resolver.torport import Address, TorError
 
-from namecoin_launcher import logs, settings
+from namecoin_launcher import logs
 from namecoin_launcher.keeper import Keeper
-from namecoin_launcher.paths import Paths
+from namecoin_launcher.plan import Setup as Setup
 
 #: Seconds to wait for tor when no browser of ours runs: for it to come, and to come back.
 START, BACK = 120.0, 5.0
@@ -34,32 +32,6 @@ class SupervisorError(Exception):
     """Why .bit names do not work in this run; the text says what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What a supervisor has to know. ``daemon`` is what runs a daemon, where it is not the usual one.
-
-    ``lent``: tor is not the browser's own, so that the browser's end is the end.
-    """
-
-    paths: Paths
-    address: Address
-    proxy: str
-    settings: settings.Settings = field(default_factory=settings.Settings)
-    lent: bool = False
-    daemon: Sequence[str] | None = None
-
-
-def setup(paths: Paths, environ: Mapping[str, str]) -> Setup:
-    """The setup by environment and ``launcher.json``. Raises ``SettingsError``."""
-    return Setup(
-        paths,
-        torport.from_environment(environ),
-        settings.proxy(environ),
-        settings.read(paths.settings),
-        lent=environ.get("TOR_SKIP_LAUNCH") == "1",
-    )
-
-
 class Supervisor:
     """Runs everything by ``run``; one per event loop. ``browser_gone`` is set when the browser that we started ends."""
 
@@ -67,7 +39,7 @@ class Supervisor:
         self._setup = setup
         self._browser_gone = browser_gone
         options = setup.settings
-        self.keeper = Keeper(setup.paths.data, setup.proxy, options, setup.daemon)
+        self.keeper = Keeper(setup.paths.data, setup.proxy, options, setup.daemon, setup.first)
         self.resolver = logs.Said(self.keeper, onion_only=not options.allow_ip, limit=options.lookup_timeout)
         #: The controller of the present tor, or the last.
         self.controller: Controller | None = None

@@ -23,6 +23,22 @@ from tests.launcher.doubles import onion
 from tests.launcher.test_controller import alive, ended, run
 
 A = onion(1)
+#: Secrets, and what would lead a daemon past its proxy, have it write elsewhere or load what others wrote.
+UNWANTED = (
+    "TOR_CONTROL_PASSWD",
+    "TOR_CONTROL_COOKIE_AUTH_FILE",
+    "TOR_TRANSPROXY",
+    "TOR_SOCKS_IPC_PATH",
+    "TOR_SOCKS_HOST",
+    "TOR_SOCKS_PORT",
+    "TOR_NS_PLUGIN_OPTIONS",
+    "NAMECOIN_RPC_PASSWORD",
+    "ELECTRUMDIR",
+    "https_proxy",
+    "SSLKEYLOGFILE",
+    "OPENSSL_CONF",
+    "PYTHONPATH",
+)
 Test = Callable[[Keeper, Double], Coroutine[Any, Any, None]]
 
 
@@ -58,7 +74,7 @@ def scenario(folder: Path, test: Test, *plan: str, settings: Settings | None = N
 
 
 def test_a_daemon_is_told_in_private_and_ends_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("TOR_CONTROL_PASSWD", "TOR_TRANSPROXY", "NAMECOIN_RPC_PASSWORD", "https_proxy", "SSLKEYLOGFILE"):
+    for name in UNWANTED:
         monkeypatch.setenv(name, "nothing for a daemon")
 
     async def test(keeper: Keeper, double: Double) -> None:
