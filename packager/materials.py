@@ -107,7 +107,7 @@ def spec_inputs(
         load.policy_path(project, bundle.policy),
         project.specs / "toolchains" / f"{bundle.toolchain}.toml",
         load.toolchain_lock_path(project, bundle.toolchain),
-        *(project.specs / "components" / f"{component.name}.toml" for component in components),
+        *dict.fromkeys(path for item in components for path in load.component_files(project, item)),
         *sorted({project.specs / source.signature.keyring for source in sources if source.signature is not None}),
     )
     return tuple(_input(project, path) for path in paths)

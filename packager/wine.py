@@ -46,6 +46,8 @@ _ENV = {
     "WINEDEBUG": "-all",
     # No offers to install Mono or Gecko, no entries in anybody's menu.
     "WINEDLLOVERRIDES": "mscoree,mshtml=;winemenubuilder.exe=d",
+    # Without it Wine's display driver complains on stderr as soon as a program uses COM, which platform.system() does.
+    "XDG_RUNTIME_DIR": _RUNTIME,
 }
 #: What a run may not set otherwise, because starting Wine rests on it.
 _FIXED_ENV = {"PATH": "/usr/bin", "WINEPREFIX": _PREFIX}

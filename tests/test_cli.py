@@ -28,6 +28,7 @@ def test_help_lists_commands_and_exit_codes(capfd: pytest.CaptureFixture[str]) -
     for word in (
         "fetch",
         "build",
+        "component",
         "run",
         "normalise",
         "diff",
@@ -46,7 +47,22 @@ def test_help_lists_commands_and_exit_codes(capfd: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize(
     "command",
-    ["fetch", "build", "run", "normalise", "diff", "deps", "audit", "verify", "attest", "lock", "install", "uninstall"],
+    [
+        "fetch",
+        "build",
+        "component",
+        "run",
+        "normalise",
+        "diff",
+        "deps",
+        "audit",
+        "verify",
+        "attest",
+        "lock",
+        "install",
+        "uninstall",
+        "why",
+    ],
 )
 def test_every_command_has_an_example(capfd: pytest.CaptureFixture[str], command: str) -> None:
     code, out, _ = run(capfd, command, "--help")
@@ -60,6 +76,8 @@ def test_every_command_has_an_example(capfd: pytest.CaptureFixture[str], command
     [
         ["nonsense"],
         ["build"],
+        ["component"],
+        ["component", "nonsense"],
         ["build", "electrum", "--jobs", "0"],
         ["build", "electrum", "--target", "beos"],
         ["--nope"],

@@ -37,6 +37,7 @@ forwarders = load("forwarders")
 small_icon = load("small_icon")
 cross_file = load("cross_file")
 freeze = load("freeze")
+sysconfigdata = load("sysconfigdata")
 
 NAMESPACE = 'xmlns="http://schemas.microsoft.com/developer/msbuild/2003"'
 
@@ -161,6 +162,23 @@ def test_split_list_is_the_inverse_of_join(entries: list[str]) -> None:
     assert vcxproj.split_list("; \n".join(entries) + ";") == tuple(entries)
 
 
+def test_items_made_of_other_items(tmp_path: Path) -> None:
+    body = """<ItemGroup>
+        <ExternalModules Include="_ssl;_bz2"/>
+        <ExtensionModules Include="_queue"/>
+        <ExtensionModules Include="@(ExternalModules)"/>
+        <Projects Include="@(ExtensionModules->'%(Identity).vcxproj');python.vcxproj"/>
+        </ItemGroup>"""
+    found = project(tmp_path, body).of_kind("Projects")
+    assert [item.include for item in found] == ["_queue.vcxproj", "_ssl.vcxproj", "_bz2.vcxproj", "python.vcxproj"]
+
+
+def test_item_transform_that_is_not_known(tmp_path: Path) -> None:
+    body = """<ItemGroup><Projects Include="@(Projects->'%(Filename)')"/></ItemGroup>"""
+    with pytest.raises(vcxproj.ProjectError, match=r"spam\.vcxproj: item transform not understood: .@\(Projects->"):
+        project(tmp_path, body)
+
+
 # What Meson is told.
 
 
@@ -218,18 +236,80 @@ EXTENSION = r"""
     </ItemDefinitionGroup>
     <ItemGroup>
       <ClCompile Include="..\Modules\a.c"/>
-      <ClCompile Include="..\Modules\b.c">
+      <ClCompile Include="..\Modules\b.cpp">
         <PreprocessorDefinitions>MORE;%(PreprocessorDefinitions)</PreprocessorDefinitions></ClCompile>
       <ClCompile Include="..\Modules\c.c"/>
       <ClCompile Include="$(zlibDir)\zutil.c"/>
-      <ResourceCompile Include="..\PC\python_nt.rc"/>
+      <ResourceCompile Include="..\PC\python_nt.rc">
+        <PreprocessorDefinitions>PY_ICON;FIELD3=$(Field3Value)</PreprocessorDefinitions></ResourceCompile>
+      <ProjectReference Include="python3dll.vcxproj"/>
+      <ProjectReference Include="pythoncore.vcxproj"/>
+      <ProjectReference Include="other.vcxproj"/>
     </ItemGroup>"""
+
+
+SOLUTION = """
+    <ItemGroup>
+      <Projects Include="pythoncore.vcxproj;pyshellext.vcxproj"/>
+      <ExternalModules Include="_lzma;_ssl"/>
+      <ExternalModules Include="_tkinter" Condition="$(IncludeTkinter)"/>
+      <ExtensionModules Include="@(ExternalModules->'%(Identity)')"/>
+      <Projects Include="@(ExtensionModules->'%(Identity).vcxproj')"/>
+      <TestModules Include="_testcapi"/>
+      <Projects Include="@(TestModules->'%(Identity).vcxproj')"/>
+      <Projects2 Include="python.vcxproj;venvlauncher.vcxproj"/>
+    </ItemGroup>"""
+REFERENCES = {
+    "_lzma": ["pythoncore", "liblzma"],
+    "_ssl": ["pythoncore", "_socket"],
+    "_testcapi": ["pythoncore", "python3dll"],
+    "python": ["pythoncore"],
+}
+
+
+def solution(folder: Path, text: str = SOLUTION) -> Path:
+    """A PCbuild with a pcbuild.proj and the projects that it names."""
+    (folder / "pcbuild.proj").write_text(f"<Project {NAMESPACE}>{text}</Project>", encoding="utf-8")
+    for name in ("pythoncore", "python3dll", "_lzma", "_ssl", "_socket", "_testcapi", "python", "venvlauncher"):
+        items = "".join(f'<ProjectReference Include="{other}.vcxproj"/>' for other in REFERENCES.get(name, ()))
+        body = f"<Project {NAMESPACE}><ItemGroup>{items}</ItemGroup></Project>"
+        (folder / f"{name}.vcxproj").write_text(body, encoding="utf-8")
+    return folder
+
+
+def test_projects_are_those_of_the_solution_and_what_they_refer_to(tmp_path: Path, data: Any) -> None:
+    outside = describe.outside_properties(data, describe.read_version(PATCHLEVEL))
+    assert list(describe.find_projects(solution(tmp_path), outside, data).items()) == [
+        ("pythoncore", "interpreter"),
+        ("_lzma", "interpreter"),
+        ("_ssl", "interpreter"),
+        ("_socket", "interpreter"),
+        ("_testcapi", "tests"),
+        ("python3dll", "interpreter"),
+        ("python", "interpreter"),
+        ("venvlauncher", "development"),
+    ]
+
+
+def test_a_project_that_nobody_has_decided_on_is_an_error(tmp_path: Path, data: Any) -> None:
+    folder = solution(tmp_path, '<ItemGroup><Projects Include="pymanager.vcxproj"/></ItemGroup>')
+    with pytest.raises(
+        vcxproj.ProjectError, match=r"pcbuild\.proj: pymanager: expected a project that build\.toml names"
+    ):
+        describe.find_projects(folder, data["properties"], data)
+
+
+def test_every_part_has_places_and_a_meson_choice(data: Any) -> None:
+    options = (OVERLAY.parent / "meson.options").read_text(encoding="utf-8")
+    assert set(data["projects"].values()) <= set(data["parts"])
+    assert "choices: [{}]".format(", ".join(f"'{part}'" for part in data["parts"])) in options
+    assert not set(data["projects"]) & set(data["left-out"])
 
 
 def test_describe_extension(tmp_path: Path, data: Any) -> None:
     data["definitions"]["add"], data["stack"]["factor"] = ["ADDED=1"], 3
     outside = describe.outside_properties(data, describe.read_version(PATCHLEVEL))
-    facts = list(describe.describe_project(project(tmp_path, EXTENSION, **outside), data, "/deps"))
+    facts = list(describe.describe_project(project(tmp_path, EXTENSION, **outside), data, "/deps", "interpreter"))
     common = [("define", "CONFIG_64"), ("define", "ASM"), ("define", 'VPATH=""'), ("define", "ADDED=1")]
     folders = [("include", "/deps/zlib/include"), ("include", "generated:/"), ("include", "PC")]
     folders += [("includeafter", "Modules/_decimal/libmpdec")]
@@ -237,9 +317,13 @@ def test_describe_extension(tmp_path: Path, data: Any) -> None:
         ("project", "spam"),
         ("file", "spam.pyd"),
         ("kind", "pyd"),
+        ("folder", "bundle/python/DLLs"),
+        ("language", "cpp"),
         ("subsystem", "windows"),
         ("stack", "6000000"),
         ("noentry", "no"),
+        ("uses", "pythoncore"),
+        ("uses", "python3dll"),
         ("group", "0"),
         *common,
         *folders,
@@ -249,13 +333,14 @@ def test_describe_extension(tmp_path: Path, data: Any) -> None:
         ("define", "MORE"),
         *common,
         *folders,
-        ("source", "Modules/b.c"),
+        ("source", "Modules/b.cpp"),
         ("link", "-L/deps/zlib/lib"),
         ("link", "-lz"),
         ("link", "-lrpcrt4"),
         ("export", "DllGetClassObject"),
         ("export", "Other"),
         ("resource", "PC/python_nt.rc"),
+        ("resourcedefine", "PY_ICON"),
         ("end", "spam"),
     ]
 
@@ -265,8 +350,16 @@ def test_describe_program(tmp_path: Path, data: Any) -> None:
         <ConfigurationType>Application</ConfigurationType></PropertyGroup>
         <PropertyGroup><TargetName>$(PyExeName)</TargetName></PropertyGroup>
         <ItemDefinitionGroup><Link><SubSystem>Console</SubSystem></Link></ItemDefinitionGroup>"""
-    facts = dict(describe.describe_project(project(tmp_path, body), data, "/deps"))
+    facts = dict(describe.describe_project(project(tmp_path, body), data, "/deps", "interpreter"))
     assert (facts["file"], facts["kind"], facts["subsystem"], facts["stack"]) == ("python.exe", "exe", "console", "0")
+    assert (facts["folder"], facts["language"], facts["entry"]) == ("bundle/python", "c", "wide")
+
+
+def test_describe_program_with_a_narrow_entry(tmp_path: Path, data: Any) -> None:
+    data["entry"]["narrow"] = ["spam"]
+    body = "<PropertyGroup><ConfigurationType>Application</ConfigurationType></PropertyGroup>"
+    facts = dict(describe.describe_project(project(tmp_path, body), data, "/deps", "tests"))
+    assert (facts["folder"], facts["entry"]) == ("python", "narrow")
 
 
 def test_describe_frozen(tmp_path: Path) -> None:
@@ -289,8 +382,8 @@ def test_every_library_of_the_data_file_is_a_component(data: Any) -> None:
 def test_main_names_the_file_that_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "Include").mkdir()
     (tmp_path / "Include" / "patchlevel.h").write_text(PATCHLEVEL)
-    assert describe.main([str(tmp_path), "/deps"]) == 1
-    assert "pythoncore.vcxproj" in capsys.readouterr().err
+    assert describe.main([str(tmp_path), "/deps", "interpreter"]) == 1
+    assert "pcbuild.proj" in capsys.readouterr().err
 
 
 # The small generators.
@@ -325,10 +418,28 @@ def test_small_icon() -> None:
         small_icon.small_icon(icon([(0, 32, b"huge")]))
 
 
+def test_sysconfigdata() -> None:
+    environment = {
+        "TRIPLET": "x86_64-w64-mingw32ucrt",
+        "CFLAGS": "-O2 -DX='a b' -ffile-prefix-map=/build/src=.",
+        "LDFLAGS": "-static -s -Wl,--no-insert-timestamp",
+    }
+    found = sysconfigdata.build_time_vars(environment, "3.13")
+    assert found["CFLAGS"] == "-O2 '-DX=a b' -fno-strict-overflow -fno-strict-aliasing"
+    assert found["LDSHARED"] == "x86_64-w64-mingw32ucrt-gcc -shared -static -Wl,--no-insert-timestamp"
+    assert found["LDCXXSHARED"] == "x86_64-w64-mingw32ucrt-g++ -shared -static -Wl,--no-insert-timestamp"
+    assert found["LIBPYTHON"] == "-lpython313"
+    read: dict[str, Any] = {}
+    exec(sysconfigdata.module(found), read)
+    assert read["build_time_vars"] == found
+
+
 def test_cross_file() -> None:
     text = cross_file.cross_file({"TRIPLET": "x86_64-w64-mingw32ucrt", "CFLAGS": "-O2 -DX='a b'", "LDFLAGS": "-static"})
     assert "c = 'x86_64-w64-mingw32ucrt-gcc'\n" in text
-    assert "c_args = ['-O2', '-DX=a b']\nc_link_args = ['-static']\n" in text
+    assert "cpp = 'x86_64-w64-mingw32ucrt-g++'\n" in text
+    for language in ("c", "cpp"):
+        assert f"\n{language}_args = ['-O2', '-DX=a b']\n{language}_link_args = ['-static']\n" in text
     assert "cpu_family = 'x86'\n" in cross_file.cross_file({"TRIPLET": "i686-w64-mingw32ucrt"})
     with pytest.raises(ValueError, match="TRIPLET: expected one that starts with x86_64 or i686, found 'arm-x-y'"):
         cross_file.cross_file({"TRIPLET": "arm-x-y"})

@@ -136,6 +136,46 @@ def _print_built(built: Any, out: Path) -> None:
     click.echo(f"  {LOCK_WORDS[built.lock]}")
 
 
+@packager.command(epilog="Example: packager component cpython-development --out /tmp/python")
+@build_options
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("dist"),
+    show_default=True,
+    help="The output folder.",
+)
+@click.option("--toolchain", default="trixie-ucrt64", show_default=True, metavar="NAME", help="The build root.")
+@click.option("--offline", is_flag=True, help="Use only what the store has.")
+@json_option
+@click.pass_obj
+def component(
+    ctx: Context,
+    specs: tuple[str, ...],
+    target: str,
+    jobs: int,
+    out: Path,
+    toolchain: str,
+    offline: bool,
+    as_json_here: bool,
+) -> None:
+    """Build components by themselves, and put what their recipes make into the output folder."""
+    from packager import components
+
+    options = components.Options(toolchain=toolchain, target=target, jobs=jobs, offline=offline)  # type: ignore[arg-type]
+    plan = components.make_plan(open_project(), specs, options)
+    entries = components.build(plan, open_store(ctx), Clock(ctx.reporter))
+    folders = components.publish(plan, entries, out.resolve())
+    if ctx.as_json or as_json_here:
+        keys = {name: plan.keys[name].digest for name in plan.names}
+        print_json(
+            {"built": [{"name": n, "folder": str(f), "key": keys[n]} for n, f in zip(plan.names, folders, strict=True)]}
+        )
+    else:
+        for folder in folders:
+            click.echo(f"{out / folder.name}/")
+
+
 @packager.command(
     context_settings={"ignore_unknown_options": True},
     epilog="Examples: packager run dist/electrum-4.3.4-windows-x86_64 -- --offline version;  "

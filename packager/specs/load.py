@@ -63,10 +63,18 @@ def read(path: Path, kind: type[T]) -> T:
 
 def parse(text: str, kind: type[T], file: str) -> T:
     """Like :func:`read`, for a text; ``file`` is what errors call it."""
+    return convert(_document(text, file), kind, file)
+
+
+def _document(text: str, file: str) -> dict[str, Any]:
     try:
-        document = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
         raise SpecError(f"{file}: expected TOML, found {exc}") from exc
+
+
+def convert(document: dict[str, Any], kind: type[T], file: str) -> T:
+    """Like :func:`parse`, for a document that has been read."""
     try:
         return msgspec.convert(document, kind)
     except msgspec.ValidationError as exc:
@@ -146,13 +154,42 @@ def check_source(source: model.Source, file: str, key: str) -> None:
         raise SpecError.at(file, f"{key}.signature", "none for a git source", "a signature")
 
 
-def load_component(project: Project, name: str) -> model.Component:
-    """``bundle_specs/components/<name>.toml``."""
+def component_path(project: Project, name: str) -> Path:
+    """``bundle_specs/components/<name>.toml``; SpecError if it is not there."""
     path = project.specs / "components" / f"{name}.toml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in path.parent.glob("*.toml")))
         raise SpecError(f"{path}: no such component", hint=f"the components are: {known}")
-    component = read(path, model.Component)
+    return path
+
+
+def _component_document(project: Project, name: str, trail: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A component's document with what it takes from the component that it is ``like``."""
+    if name in trail:
+        raise SpecError(f"components are like each other in a circle: {' -> '.join((*trail, name))}")
+    path = component_path(project, name)
+    document = _document(_text(path), str(path))
+    like = document.get("like")
+    if not isinstance(like, str):
+        return document
+    other = _component_document(project, like, (*trail, name))
+    return {key: value for key, value in other.items() if key not in model.OWN_KEYS} | document
+
+
+def component_files(project: Project, component: model.Component) -> tuple[Path, ...]:
+    """The spec files that a component was read from: its own, then those of the components that it is like."""
+    files = [component_path(project, component.name)]
+    like = component.like
+    while like is not None:
+        files.append(component_path(project, like))
+        like = load_component(project, like).like
+    return tuple(files)
+
+
+def load_component(project: Project, name: str) -> model.Component:
+    """``bundle_specs/components/<name>.toml``; what it does not say is as in the component that it is ``like``."""
+    path = component_path(project, name)
+    component = convert(_component_document(project, name), model.Component, str(path))
     if component.name != name:
         raise SpecError.at(str(path), "name", f"{name!r}, as the file is called", repr(component.name))
     check_source(component.source, str(path), "source")

@@ -91,7 +91,7 @@ class Build(Frozen, frozen=True):
 
 
 class Component(Frozen, frozen=True):
-    """One thing built from one upstream source."""
+    """One thing built from one upstream source; ``like`` names the component that has the keys which it leaves out."""
 
     name: Name
     version: NonEmpty
@@ -104,6 +104,11 @@ class Component(Frozen, frozen=True):
     depends: tuple[Name, ...] = ()
     patches: tuple[RelativePath, ...] = ()
     overlays: tuple[RelativePath, ...] = ()
+    like: Name | None = None
+
+
+#: What a component says itself, whatever component it is like.
+OWN_KEYS = frozenset({"name", "description", "like"})
 
 
 class Runtime(Frozen, frozen=True):

@@ -26,6 +26,7 @@ def cross_file(environment: Mapping[str, str]) -> str:
 
     return f"""[binaries]
 c = '{triplet}-gcc'
+cpp = '{triplet}-g++'
 ar = '{triplet}-gcc-ar'
 strip = '{triplet}-strip'
 windres = '{triplet}-windres'
@@ -33,6 +34,8 @@ windres = '{triplet}-windres'
 [built-in options]
 c_args = {flags("CFLAGS")}
 c_link_args = {flags("LDFLAGS")}
+cpp_args = {flags("CFLAGS")}
+cpp_link_args = {flags("LDFLAGS")}
 
 [host_machine]
 system = 'windows'

@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tell Meson what CPython's PCbuild/*.vcxproj say, translated for GCC.
 
-``describe.py SOURCE DEPENDENCIES``: SOURCE is the top of CPython's source, DEPENDENCIES the folder that holds one
-folder (``include``, ``lib``) per external library.  Prints one fact per line, key and value separated by a tab:
+``describe.py SOURCE DEPENDENCIES PART...``: SOURCE is the top of CPython's source, DEPENDENCIES the folder that holds
+one folder (``include``, ``lib``) per external library, the PARTs are those of mingw/build.toml that are wanted.  Prints
+one fact per line, key and value separated by a tab:
 
-    project NAME, file NAME, kind dll|exe|pyd, subsystem console|windows, stack BYTES, noentry yes|no, flag ARG...,
+    project NAME, file NAME, kind dll|exe|pyd, folder DIR, language c|cpp, subsystem console|windows, stack BYTES,
+        noentry yes|no, entry narrow|wide, uses PROJECT..., flag ARG...,
         per group of sources with the same flags:
         group N, define X..., include DIR..., includeafter DIR..., source FILE...
-    link ARG..., export NAME..., resource FILE..., end NAME
+    link ARG..., export NAME..., resource FILE..., resourcedefine X..., end NAME
     and after all projects: frozen MODULE|SOURCE|HEADER..., field3 N, version M.N
 
 Meson has no way to read JSON or TOML, hence the lines.
@@ -20,15 +22,17 @@ import posixpath
 import re
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vcxproj import Item, Project, ProjectError, read_project
+from vcxproj import PROJECT_KINDS, Item, Project, ProjectError, read_project
 
 #: Stands before a library's name in paths while a project is evaluated: "external:/zlib/...".
 EXTERNAL = "external:/"
+#: What mingw/resource.rc.in defines for every resource script itself.
+RESOURCE_DEFINITIONS = frozenset({"ORIGINAL_FILENAME", "FIELD3", "NDEBUG"})
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,39 @@ def outside_properties(data: Mapping[str, Any], version: Version) -> dict[str, s
     for name, library in data["libraries"].items():
         properties[library["property"]] = f"{EXTERNAL}{name}/"
     return properties
+
+
+def find_projects(folder: Path, outside: Mapping[str, str], data: Mapping[str, Any]) -> dict[str, str]:
+    """The projects that PCbuild/pcbuild.proj in ``folder`` builds, and all that they refer to, each with its part.
+
+    In pcbuild.proj's order.  Raises ProjectError for a project that build.toml would have to name and does not.
+    """
+    solution = read_project(folder / "pcbuild.proj", outside)
+    tests = {item.include for item in solution.of_kind("TestModules")}
+    modules = {item.include for item in solution.of_kind("ExtensionModules")}
+    ours = {name for library in data["libraries"].values() for name in library.get("replaces", ())}
+    found: dict[str, str] = {}
+
+    def add(name: str, part: str | None) -> None:
+        if name in found or name in ours or name in data["left-out"]:
+            return
+        if part is None:
+            raise ProjectError(f"pcbuild.proj: {name}: expected a project that build.toml names, found a new one")
+        found[name] = part
+        for reference in references(read_project(folder / f"{name}.vcxproj", outside)):
+            add(reference, data["projects"].get(reference, part))
+
+    for kind in PROJECT_KINDS:
+        for item in solution.of_kind(kind):
+            name = item.include.removesuffix(".vcxproj")
+            part = "tests" if name in tests else "interpreter" if name in modules else data["projects"].get(name)
+            add(name, part)
+    return found
+
+
+def references(project: Project) -> tuple[str, ...]:
+    """The names of the projects that a project refers to."""
+    return tuple(item.include.removesuffix(".vcxproj") for item in project.of_kind("ProjectReference"))
 
 
 def source_path(path: str) -> str:
@@ -163,17 +200,26 @@ def folder_path(folder: str, dependencies: str) -> str:
     return folder if name is None else f"{dependencies}/{name}/include"
 
 
-def describe_project(project: Project, data: Mapping[str, Any], dependencies: str) -> Iterator[tuple[str, str]]:
-    """The facts about one project, as key and value."""
+def describe_project(
+    project: Project, data: Mapping[str, Any], dependencies: str, part: str
+) -> Iterator[tuple[str, str]]:
+    """The facts about one project of a part, as key and value."""
     name, kind = output_file(project)
     link = project.definitions.get("Link", {})
     used = libraries(project, data)
     yield "project", project.name
     yield "file", name
     yield "kind", kind
+    yield "folder", data["parts"][part][kind]
+    files = [item.include for item in project.of_kind("ClCompile")]
+    yield "language", "cpp" if any(file.endswith(".cpp") for file in files) else "c"
     yield "subsystem", link.get("SubSystem", "Windows").lower()
     yield "stack", str(int(link.get("StackReserveSize", "0")) * data["stack"]["factor"])
     yield "noentry", "yes" if link.get("NoEntryPoint", "").lower() == "true" else "no"
+    if kind == "exe":
+        yield "entry", "narrow" if project.name in data["entry"]["narrow"] else "wide"
+    # In this order, as a name that both have is to come from the first.
+    yield from (("uses", core) for core in ("pythoncore", "python3dll") if core in references(project))
     yield from (("flag", argument) for argument in data["flags"].get(project.name, ()))
     for number, (flags, files) in enumerate(sources(project, data).items()):
         yield "group", str(number)
@@ -185,7 +231,12 @@ def describe_project(project: Project, data: Mapping[str, Any], dependencies: st
     yield from (("link", f"-l{file}") for library in used for file in data["libraries"][library]["link"])
     yield from (("link", f"-l{file}") for file in system_libraries(project, data))
     yield from (("export", symbol) for symbol in exported(project))
-    yield from (("resource", source_path(item.include)) for item in project.of_kind("ResourceCompile"))
+    for item in project.of_kind("ResourceCompile"):
+        yield "resource", source_path(item.include)
+        entries = item.values("PreprocessorDefinitions")
+        yield from (
+            ("resourcedefine", entry) for entry in entries if entry.partition("=")[0] not in RESOURCE_DEFINITIONS
+        )
     yield "end", project.name
 
 
@@ -196,13 +247,16 @@ def describe_frozen(project: Project) -> Iterator[tuple[str, str]]:
         yield "frozen", "|".join((item.metadata["ModName"], source_path(item.include), header))
 
 
-def describe(source: Path, dependencies: str, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """All facts about the wanted projects of the CPython source at ``source``."""
+def describe(
+    source: Path, dependencies: str, parts: Collection[str], data: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """All facts about the projects of ``parts`` of the CPython source at ``source``."""
     version = read_version((source / "Include" / "patchlevel.h").read_text(encoding="utf-8"))
     outside = outside_properties(data, version)
     folder = source / "PCbuild"
-    for name in data["projects"]:
-        yield from describe_project(read_project(folder / f"{name}.vcxproj", outside), data, dependencies)
+    for name, part in find_projects(folder, outside, data).items():
+        if part in parts:
+            yield from describe_project(read_project(folder / f"{name}.vcxproj", outside), data, dependencies, part)
     yield from describe_frozen(read_project(folder / "_freeze_module.vcxproj", outside))
     yield "field3", str(version.field3)
     yield "version", f"{version.major}.{version.minor}"
@@ -210,11 +264,11 @@ def describe(source: Path, dependencies: str, data: Mapping[str, Any]) -> Iterat
 
 def main(arguments: Iterable[str]) -> int:
     """Print the description; 1 and one line on stderr if a project file is not understood."""
-    source, dependencies = arguments
+    source, dependencies, *parts = arguments
     with (Path(__file__).parent / "build.toml").open("rb") as file:
         data = tomllib.load(file)
     try:
-        for key, value in describe(Path(source), dependencies, data):
+        for key, value in describe(Path(source), dependencies, parts, data):
             print(f"{key}\t{value}")
     except (ProjectError, OSError) as error:
         print(f"describe.py: {error}", file=sys.stderr)

@@ -26,6 +26,7 @@ FOREIGN_IMPORTS = ("$(VCTargetsPath)", "$(UserRootDir)", "$(ExternalProps)")
 _REFERENCE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
 _METHOD = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\.([A-Za-z]+)\(((?:[^()$]|\$\(\w+\))*)\)\)")
 _METADATA = re.compile(r"%\(([A-Za-z_][A-Za-z0-9_]*)\)")
+_ITEMS = re.compile(r"@\((\w+)(?:->'([^']*)')?\)")
 _TOKEN = re.compile(
     r"""\s*(?:
         (?P<string>'[^']*')
@@ -180,8 +181,21 @@ class _Evaluation:
             self.read_metadata(element, metadata)
             if metadata.get("ExcludedFromBuild", "").lower() == "true":
                 continue
-            for include in split_list(self.expand(element.get("Include", ""))):
+            for include in split_list(self.expand_items(self.expand(element.get("Include", "")))):
                 self.items.append(Item(element.tag, include, metadata))
+
+    def expand_items(self, text: str) -> str:
+        """``text`` with ``@(Kind)`` and ``@(Kind->'%(Identity).x')`` replaced by the items read so far."""
+
+        def items(match: re.Match[str]) -> str:
+            template = match.group(2) or "%(Identity)"
+            if _METADATA.findall(template) != ["Identity"]:
+                raise ProjectError(f"{self.path.name}: item transform not understood: {match.group()!r}")
+            return ";".join(
+                template.replace("%(Identity)", item.include) for item in self.items if item.kind == match.group(1)
+            )
+
+        return _ITEMS.sub(items, text)
 
     def read_metadata(self, parent: ElementTree.Element, metadata: dict[str, str]) -> None:
         for child in parent:
@@ -217,8 +231,14 @@ class _Evaluation:
         return self.known.get(name, "")
 
 
-#: The item kinds that describe files, and the metadata that matters to another compiler.
-ITEM_KINDS = frozenset({"ClCompile", "ResourceCompile", "None", "GetPath", "ProjectReference"})
+#: The item kinds that describe files or (in pcbuild.proj) projects, and the metadata that matters to another compiler.
+PROJECT_KINDS = ("Projects", "Projects2")
+ITEM_KINDS = frozenset(
+    {
+        "ClCompile", "ResourceCompile", "None", "GetPath", "ProjectReference",
+        "ExtensionModules", "ExternalModules", "TestModules", *PROJECT_KINDS,
+    }
+)  # fmt: skip
 METADATA = frozenset(
     {
         "AdditionalDependencies",
