@@ -60,12 +60,14 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 async def _run(browser: Path, arguments: list[str], found: paths.Paths, daemon: list[str] | None) -> int:
+    folder = paths.plain(browser.parent)
     try:
         # Not asyncio's: that kills a child which is still there at the end.
         process = subprocess.Popen(
-            [str(browser), *arguments],
-            executable=paths.extended(browser),
-            cwd=browser.parent,
+            [paths.plain(browser), *arguments],
+            executable=paths.plain(paths.extended(browser)),
+            # Windows has none that is longer.
+            cwd=folder if len(folder) < paths.LONGEST else None,
             env=environment(os.environ),
         )
     except OSError as exc:

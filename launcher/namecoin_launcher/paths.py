@@ -13,6 +13,8 @@ from pathlib import Path
 
 #: From here on Windows wants a prefix (260 is its limit), with room for the names of files below a folder.
 _LONG = 150
+#: Characters that a working folder may have, as a folder's path leaves room for a name of 8.3 (260 with the end).
+LONGEST = 248
 _PREFIX, _SHARE = "\\\\?\\", "\\\\?\\UNC\\"
 
 
@@ -61,6 +63,13 @@ def extended(path: str | os.PathLike[str], windows: bool = sys.platform == "win3
         return text
     text = text.replace("/", "\\")
     return f"{_SHARE}{text[2:]}" if text.startswith("\\\\") else f"{_PREFIX}{text}"
+
+
+def plain(path: str | os.PathLike[str]) -> str:
+    r"""A path without ``\\?\`` in front where every Windows takes it so: for other programs, and as working folder."""
+    text = os.fspath(path)
+    short = "\\\\" + text.removeprefix(_SHARE) if text.startswith(_SHARE) else text.removeprefix(_PREFIX)
+    return short if len(short) < LONGEST else text
 
 
 def make_data(paths: Paths) -> None:

@@ -156,7 +156,9 @@ class World:
 
     def _role(self, line: bytes) -> str | None:
         words = line.rstrip(b"\0 ").split(b"\0")
-        if not words[0].lower().startswith(windows(self.tree.program).lower().encode()):
+        # Below a long path, the interpreter knows itself by one with a prefix.
+        program = words[0].lower().removeprefix(b"\\\\?\\")
+        if not program.startswith(windows(self.tree.program).lower().encode()):
             return None
         text = b" ".join(words)
         if b"watchdog.py" in text:

@@ -48,3 +48,18 @@ def test_the_data_folder_is_its_owners_only(tmp_path: Path) -> None:
     found.data.chmod(0o755)
     paths.make_data(found)
     assert stat.S_IMODE(found.data.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("C:\\Tor Browser\\firefox.exe", "C:\\Tor Browser\\firefox.exe"),
+        ("\\\\?\\C:\\Tor Browser\\firefox.exe", "C:\\Tor Browser\\firefox.exe"),
+        ("\\\\?\\UNC\\server\\share\\a", "\\\\server\\share\\a"),
+        ("\\\\?\\C:\\" + "a" * 244, "C:\\" + "a" * 244),
+        ("\\\\?\\C:\\" + "a" * 245, "\\\\?\\C:\\" + "a" * 245),
+        ("/home/x", "/home/x"),
+    ],
+)
+def test_other_programs_get_paths_without_a_prefix(path: str, expected: str) -> None:
+    assert paths.plain(path) == expected
