@@ -265,7 +265,8 @@ async def ready(world: World) -> None:
         world.tor.die()
         assert process.stderr is not None
         said = await process.stderr.read()
-        assert (await process.wait(), said) == (0, b"")
+        code = await process.wait()
+        assert (code, said) == (0, b""), (code, said.decode(errors="replace"))
     written = {str(path.relative_to(world.tree.data)) for path in world.tree.data.rglob("*")}
     headers = {"regtest", "regtest/blockchain_headers", "regtest/forks", "regtest/certs", "regtest/recent_servers"}
     assert written == {"launcher.json", "lock"} | headers
