@@ -71,7 +71,7 @@ class Controller:
         self._guard: guard.Guard
         #: Set while streams are looked after.
         self.serving = asyncio.Event()
-        #: Whether streams ever were.
+        #: After a run: whether tor had left its streams to us.
         self.served = False
 
     @property
@@ -91,10 +91,10 @@ class Controller:
             try:
                 await run.start()
                 self.serving.set()
-                self.served = True
                 await self._stand_by(run.events, run.tor)
             finally:
                 self.serving.clear()
+                self.served = run.accepted
                 await _to_the_end(self._leave(run))
 
     async def _leave(self, run: _Run) -> None:
@@ -155,6 +155,8 @@ class _Run:
         self._isolation = isolation
         self._limit = limit
         self._bootstrapped = bootstrapped
+        #: Tor has left its streams to us.
+        self.accepted = False
         self._serving = False
         self._lookups: dict[str, asyncio.Task[None]] = {}
         #: Streams dealt with whose CONTROLLER_WAIT may be still to come.
@@ -165,6 +167,7 @@ class _Run:
         self._serving = True
         _accepted("SETEVENTS", await self.events.listen(_EVENTS))
         _accepted("SETCONF", await self.tor.command(f"SETCONF {OPTION}=1"))
+        self.accepted = True
         await self._sweep()
         phase = await self.tor.command("GETINFO status/bootstrap-phase")
         self._status_client(phase.value("status/bootstrap-phase"))

@@ -22,7 +22,7 @@ from scripts.make_size_table import DOCUMENT, read_table
 from tests.integration.conftest import ROOT, BuiltBundle, packager
 from tests.integration.test_name_show import Daemon
 from tests.modules.whole import Whole, whole
-from tests.namecoin.process import network
+from tests.namecoin.process import Network, network
 from tests.namecoin.scenario import CASES
 
 #: Until a daemon answers, in seconds: a bound for a run that hangs.
@@ -32,31 +32,37 @@ START = 300
 @contextlib.contextmanager
 def asked(bundle: BuiltBundle, data: Path, *arguments: str) -> Iterator[Daemon]:
     """The launcher's daemon, paused, in a network with the chain's server, which gets ``arguments``."""
-    data.mkdir()
-    with network(*arguments) as net:
-        told = {
-            "folder": "Z:" + str(data).replace("/", "\\"), "proxy": f"socks5:127.0.0.1:{net.socks}", "chain": "regtest",
-            "user": "somebody", "password": "secret", "server": f"127.0.0.1:{net.port}:t", "oneserver": True,
-        }  # fmt: skip
-        line = [sys.executable, "-m", "packager", "run", "--python", "--join", str(net.pid), str(bundle.folder), "--"]
-        with subprocess.Popen(
-            [*line, "-I", "-B", "-X", "utf8", "-m", "namecoin_launcher.daemon"],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        ) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            try:
-                process.stdin.write(json.dumps(told).encode() + b"\n")
-                process.stdin.flush()
-                said = json.loads(process.stdout.readline() or b"{}")
-                assert said.keys() == {"port"}, said
-                yield Daemon(net, f"http://127.0.0.1:{said['port']}", "somebody", "secret")
-                process.stdin.close()
-                assert process.wait(START) == 0
-            finally:
-                process.kill()
+    with network(*arguments) as net, daemon_in(net, bundle, data) as daemon:
+        yield daemon
+
+
+@contextlib.contextmanager
+def daemon_in(net: Network, bundle: BuiltBundle, data: Path, protocol: str = "t") -> Iterator[Daemon]:
+    """The launcher's daemon, paused, in a network; ``protocol`` is Electrum's letter for the server's."""
+    data.mkdir(exist_ok=True)
+    told = {
+        "folder": "Z:" + str(data).replace("/", "\\"), "proxy": f"socks5:127.0.0.1:{net.socks}", "chain": "regtest",
+        "user": "somebody", "password": "secret", "server": f"127.0.0.1:{net.port}:{protocol}", "oneserver": True,
+    }  # fmt: skip
+    line = [sys.executable, "-m", "packager", "run", "--python", "--join", str(net.pid), str(bundle.folder), "--"]
+    with subprocess.Popen(
+        [*line, "-I", "-B", "-X", "utf8", "-m", "namecoin_launcher.daemon"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(json.dumps(told).encode() + b"\n")
+            process.stdin.flush()
+            said = json.loads(process.stdout.readline() or b"{}")
+            assert said.keys() == {"port"}, said
+            yield Daemon(net, f"http://127.0.0.1:{said['port']}", "somebody", "secret")
+            process.stdin.close()
+            assert process.wait(START) == 0
+        finally:
+            process.kill()
 
 
 def until(daemon: Daemon, name: str, outcome: str) -> None:
@@ -81,6 +87,16 @@ def test_program_namecoin_daemon_ends_each_look_up_as_it_has_to(electrum_nmc: Bu
             assert daemon.show("d/example") == (Kind.UNAVAILABLE.value, None)
             daemon.network.command("fault", "none")
             until(daemon, "d/example", "found")
+
+
+def test_program_namecoin_daemon_comes_back_to_a_server_with_tls(electrum_nmc: BuiltBundle, tmp_path: Path) -> None:
+    with network("--tls") as net:
+        # The second one reads the certificate that the first one has kept.
+        for _ in range(2):
+            with daemon_in(net, electrum_nmc, tmp_path / "fresh", "s") as daemon:
+                assert not daemon.ask("unpausenetwork").get("error")
+                until(daemon, "d/example", "found")
+    assert (tmp_path / "fresh/regtest/certs/127.0.0.1").stat().st_size > 0
 
 
 def test_program_namecoin_daemon_without_headers(electrum_nmc: BuiltBundle, tmp_path: Path) -> None:
