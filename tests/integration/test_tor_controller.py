@@ -116,7 +116,8 @@ async def running(folder: Path, flags: str = "", more: str = "") -> AsyncIterato
         )  # fmt: skip
     control = None
     try:
-        while not (folder / "control").exists():
+        # The cookie may come after the port.
+        while not ((folder / "control").exists() and (folder / "data" / "control_auth_cookie").exists()):
             assert process.returncode is None, (folder / "log").read_text()
             await asyncio.sleep(0.02)
         port = int((folder / "control").read_text().rpartition(":")[2])
