@@ -226,7 +226,7 @@ TOLERANCE = 0.05
 
 
 def test_the_size_is_as_documented_recorded(electrum_nmc: BuiltBundle) -> None:
-    (archive,) = electrum_nmc.out.glob("electrum-nmc-*.tar.zst")
+    archive = electrum_nmc.out / f"{electrum_nmc.folder.name}.tar.zst"
     documented = read_table(DOCUMENT.read_text("utf-8"))
     size = archive.stat().st_size
     print(f"{archive.name}: {size:,} bytes, documented {documented['together']:,} kB")
