@@ -1,17 +1,19 @@
-# setup   install what is needed with apt and pip (bundle, test and check do this themselves)
-# bundle  build the bundle SPEC (default: electrum) into dist/
-# test    everything: style, types, fast tests, and the tests that build, run Wine and use package mirrors
-# check   style, types and the fast tests: no root, no network, no Wine, a minute or two
-# schemas write docs/schema/ from the types
-# bench   time the packager's own work
-# clean   remove dist/ and caches of tools; the store stays (see `packager --help`)
+# setup          install what is needed with apt and pip (bundle, test and check do this themselves)
+# bundle         build the bundle SPEC (default: electrum) into dist/
+# test           everything: style, types, fast tests, and the tests that build, run Wine and use package mirrors
+# check          style, types and the fast tests: no root, no network, no Wine, a minute or two
+# test-tor       of these, what runs in a private Tor network: look-ups through tor under Wine, kills, Chromium
+# schemas        write docs/schema/ from the types
+# bench          time the packager's own work
+# bench-resolver time the .bit payload under Wine in a private Tor network, and weigh it
+# clean          remove dist/ and caches of tools; the store stays (see `packager --help`)
 
 SPEC ?= electrum
 ARGS ?=
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup bundle test check lint unit schemas bench clean
+.PHONY: setup bundle test test-tor check lint unit schemas bench bench-resolver clean
 
 setup: .venv/.installed
 
@@ -43,11 +45,20 @@ test: setup
 	$(MAKE) lint
 	$(BIN)/pytest $(ARGS)
 
+test-tor: setup
+	./scripts/install-machine-packages --tests
+	$(BIN)/pytest -s tests/tor tests/integration/test_tor_controller.py tests/integration/test_tor_native.py \
+		tests/integration/test_tor_bundle.py $(ARGS)
+
 schemas: setup
 	$(BIN)/python scripts/make-schemas
 
 bench: setup
 	$(BIN)/python -m tests.bench
+
+bench-resolver: setup
+	./scripts/install-machine-packages --tests
+	$(BIN)/python -m tests.bench_resolver $(ARGS)
 
 clean:
 	rm -rf dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from packager import trees
+from packager import launcher, trees
 from packager.component import TOOLS_FOLDER, Environment, apply_patch, collect_licences
 from packager.errors import BuildError, SpecError
 from packager.keys import Key, code_digest, path_digest
@@ -68,6 +68,7 @@ def application_key(bundle: model.Bundle, lock: Lock, python: str, project: Proj
             "licence_files": bundle.licence_files,
             "install": bundle.application.install,
             "patches": [path_digest(project.root / patch) for patch in bundle.application.patches],
+            "launcher": {name: launcher.package_digest(project, name) for name in bundle.application.launcher},
             "generated": bundle.generated,
             "icons": sorted({point.icon for point in bundle.entry_points if point.icon is not None}),
             "dependencies": [
@@ -122,6 +123,9 @@ def build_application(
                     raise SpecError.at(bundle.name, "application.install.to", f"a path below {APP}/", rule.to)
                 files = install_path(src, rule.from_, plain, rule.to)
                 provenance.update({file.path: bundle.name for file in files})
+            for name in bundle.application.launcher:
+                files = install_path(project.root / launcher.FOLDER, name, plain, f"{APP}/{name}")
+                provenance.update({file.path: launcher.SOURCE for file in files})
             compiled.mkdir()
             log = store.log(f"{bundle.name}-compile")
             Sandbox(

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from packager import buildroot, component, emit, sandbox, stage, trees
+from packager import buildroot, component, emit, sandbox, trees
 from packager.disk import disk_errors
 from packager.keys import Key
+from packager.layout import LICENCES
 from packager.progress import Clock
 from packager.sources.fetch import SourceStore, fetch
 from packager.specs import load, model
@@ -104,7 +105,7 @@ def publish(plan: Plan, entries: Mapping[str, Entry], out: Path) -> tuple[Path, 
             fresh = out / f".{folder.name}.new"
             remove(fresh)
             trees.copy_tree(entries[name].tree, fresh)
-            trees.copy_tree(entries[name].path / component.LICENCES, fresh / stage.LICENCES)
+            trees.copy_tree(entries[name].path / component.LICENCES, fresh / LICENCES)
             remove(folder)
             fresh.rename(folder)
             folders.append(folder)

@@ -7,7 +7,7 @@ import fcntl
 import io
 import os
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,8 +28,12 @@ ZSTD_LEVEL = 19
 _UNFINISHED = ".packager-unfinished"
 
 
-def write_tar_zst(audited: AuditedTree, target: Path, prefix: str, epoch: int) -> None:
-    """A ``.tar.zst`` of a tree under ``prefix/``: sorted, owner 0, fixed modes, every time the epoch."""
+def write_tar_zst(audited: AuditedTree, target: Path, prefix: str, epoch: int, *, shared: Collection[str] = ()) -> None:
+    """A ``.tar.zst`` of a tree: sorted, owner 0, fixed modes, every time the epoch.
+
+    All of it lies under ``prefix/``; at the archive's top if that is empty. Folders in ``shared`` have no member of
+    their own, so that unpacking changes neither mode nor time of one that is there.
+    """
     folder = audited.folder()
     # threads=1 and no more: one job in the multithreaded writer gives the same bytes on any number of cores.
     parameters = zstandard.ZstdCompressionParameters.from_level(
@@ -37,16 +41,18 @@ def write_tar_zst(audited: AuditedTree, target: Path, prefix: str, epoch: int) -
     )
     compressor = zstandard.ZstdCompressor(compression_params=parameters)
     with target.open("wb") as sink, compressor.stream_writer(sink, closefd=False) as packed:
-        _write_tar(folder, packed, prefix, epoch)
+        _write_tar(folder, packed, prefix, epoch, shared)
 
 
-def _write_tar(folder: Path, sink: BinaryIO, prefix: str, epoch: int) -> None:
+def _write_tar(folder: Path, sink: BinaryIO, prefix: str, epoch: int, shared: Collection[str]) -> None:
     with tarfile.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT) as archive:
-        archive.addfile(_member(prefix, epoch, folder=True))
+        if prefix:
+            archive.addfile(_member(prefix, epoch, folder=True))
         for node in trees.walk(folder):
-            member = _member(f"{prefix}/{node.path}", epoch, folder=node.is_folder)
+            member = _member(f"{prefix}/{node.path}" if prefix else node.path, epoch, folder=node.is_folder)
             if node.is_folder:
-                archive.addfile(member)
+                if node.path not in shared:
+                    archive.addfile(member)
             else:
                 data = node.absolute.read_bytes()
                 member.size = len(data)
@@ -77,7 +83,7 @@ def write_zip(
     reporter: Reporter,
     perturbation: Perturbation | None = None,
 ) -> None:
-    """A ``.zip`` of a tree under ``prefix/``, written by the build root's python and zlib."""
+    """A ``.zip`` of a tree, under ``prefix/`` if that is not empty, written by the build root's python and zlib."""
     Sandbox(
         root,
         writable={OUT: target.parent},

@@ -26,7 +26,10 @@ class SourceRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What files come from."""
 
     name: Annotated[
-        str, Meta(min_length=1, description="what files name as their source; licenses/<name>/ has its texts")
+        str,
+        Meta(
+            min_length=1, description="what files name as their source; the folder with its licence texts is called so"
+        ),
     ]
     version: Annotated[str, Meta(min_length=1)]
     kind: Annotated[

@@ -16,7 +16,7 @@ from typing import Literal
 
 from packageurl import PackageURL
 
-from packager import stubs
+from packager import launcher
 from packager.errors import BuildError
 from packager.manifest import SourceRecord
 from packager.pylock import LockedPackage
@@ -103,6 +103,7 @@ def spec_inputs(
     paths = (
         load.bundle_path(project, spec),
         project.specs / bundle.dependencies.lock,
+        *([project.specs / bundle.modules.trace] if bundle.modules is not None else []),
         load.policy_path(project, bundle.policy),
         project.specs / "toolchains" / f"{bundle.toolchain}.toml",
         load.toolchain_lock_path(project, bundle.toolchain),
@@ -133,12 +134,14 @@ def _material(record: SourceRecord, recipe: Recipe, root: Path) -> Material:
             patches=tuple(_input(project, project.root / patch) for patch in bundle.application.patches),
         )
     if record.kind == "launcher":
+        digest = dir_hash(project.root / launcher.FOLDER, launcher.files(project, bundle))
+        hashed = ", ".join((*launcher.STUB, *(f"{name}/" for name in bundle.application.launcher)))
         return Material(
             record,
-            "The programs in the bundle's top folder, which start its python",
-            Digest("dirHash", dir_hash(project.root / stubs.FOLDER, stubs.INPUTS), ", ".join(stubs.INPUTS)),
-            (Location("own", f"urn:electrum-packager:{stubs.FOLDER}", stubs.FOLDER),),
-            "LICENCE in packager/stubs.py",
+            "The bundle's programs, which start its python, and the packages in it that are the project's own",
+            Digest("dirHash", digest, hashed),
+            (Location("own", f"urn:electrum-packager:{launcher.FOLDER}", launcher.FOLDER),),
+            "LICENCE in packager/launcher.py",
             depends=runtime,
         )
     for component in recipe.components:

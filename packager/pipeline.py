@@ -19,6 +19,7 @@ from packager import (
     buildroot,
     component,
     emit,
+    launcher,
     manifest,
     materials,
     provenance,
@@ -31,7 +32,11 @@ from packager import (
 from packager.audit import AuditedTree, Known, load_policy, pass_or_fail
 from packager.deps.windows import DATA_FILE
 from packager.errors import BuildError, CheckError, SpecError
+from packager.install import filelist
 from packager.keys import Key, code_digest, path_digest
+from packager.layout import DESCRIPTION, LAYOUTS, LICENCES, Layout
+from packager.modules.plan import ModulePlan, plan_modules
+from packager.modules.rules import load_trace, rules_of
 from packager.normalise import Options as NormaliserOptions
 from packager.normalise import normalise_paths
 from packager.progress import Clock, Reporter, Timing
@@ -69,6 +74,7 @@ class Plan:
     component_keys: Mapping[str, Key]
     application_key: Key
     stubs_key: Key
+    assembled_key: Key
     staged_key: Key
     normalised_key: Key
     emitted_key: Key
@@ -83,6 +89,11 @@ class Plan:
     def interpreter(self) -> model.Component:
         """The component that is the bundle's python."""
         return next(item for item in self.components if item.name == self.bundle.interpreter)
+
+    @property
+    def layout(self) -> Layout:
+        """Where the bundle's parts lie in what goes out."""
+        return LAYOUTS[self.bundle.layout]
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -139,8 +150,8 @@ def make_plan(project: Project, spec: str, options: Options) -> Plan:
         keys[item.name] = component.component_key(item, project, environment, keys)
     application_key = application.application_key(bundle, lock, interpreter.version, project, environment)
     stubs_key = stubs.stubs_key(bundle, project, environment, application_key, interpreter)
-    staged_key = Key(
-        "staged",
+    assembled_key = Key(
+        "assembled",
         bundle.name,
         {
             "target": options.target,
@@ -160,13 +171,25 @@ def make_plan(project: Project, spec: str, options: Options) -> Plan:
             "code": code_digest("packager.stage", "packager.prune", "packager.nativecode", "packager.trees"),
         },
     )
+    staged_key = Key(
+        "staged",
+        bundle.name,
+        {
+            "assembled": assembled_key.digest,
+            "layout": bundle.layout,
+            "modules": None if bundle.modules is None else _modules_inputs(project, bundle, bundle.modules),
+            "code": code_digest("packager.layout", "packager.stage", "packager.trees"),
+        },
+    )
     normalised_key = Key(
         "normalised",
         bundle.name,
         {
             "staged": staged_key.digest,
             "epoch": epoch,
-            "code": code_digest("packager.changes", "packager.normalise", *_modules("formats", "pe")),
+            "code": code_digest(
+                "packager.changes", "packager.install.filelist", "packager.normalise", *_modules("formats", "pe")
+            ),
         },
     )
     specs = materials.spec_inputs(project, spec, bundle, components)
@@ -190,7 +213,7 @@ def make_plan(project: Project, spec: str, options: Options) -> Plan:
     )
     return Plan(
         project, bundle, components, toolchain, toolchain_lock, lock, options, environment, root, keys,
-        application_key, stubs_key, staged_key, normalised_key, emitted_key, specs,
+        application_key, stubs_key, assembled_key, staged_key, normalised_key, emitted_key, specs,
     )  # fmt: skip
 
 
@@ -198,6 +221,7 @@ def make_plan(project: Project, spec: str, options: Options) -> Plan:
 _EMITTERS = (
     "packager",
     "packager.emit",
+    "packager.layout",
     "packager.manifest",
     "packager.materials",
     "packager.provenance",
@@ -216,6 +240,20 @@ def _signature_inputs(project: Project, source: model.Source) -> Mapping[str, ob
         "sha256": pinned.sha256,
         "keyring": path_digest(project.specs / pinned.keyring),
         "fingerprints": pinned.fingerprints,
+    }
+
+
+def _modules_inputs(project: Project, bundle: model.Bundle, modules: model.Modules) -> Mapping[str, object]:
+    """All that decides which modules a tree keeps: reasons do not."""
+    return {
+        "roots": [point.module for point in bundle.entry_points],
+        "trace": path_digest(project.specs / modules.trace),
+        "path": modules.path,
+        "keep": [rule.module for rule in modules.keep],
+        "drop": [rule.module for rule in modules.drop],
+        "code": code_digest(
+            "packager.diff.marshal", *_modules("modules"), *(f"packager.pe.{name}" for name in ("imports", "layout"))
+        ),
     }
 
 
@@ -331,6 +369,7 @@ def _emit(
     made = folder / "tree"
     made.mkdir()
     epoch = plan.environment.epoch
+    wrapping = plan.title if plan.layout.wrapped else ""
     described = manifest.describe(
         audited.folder(),
         known.provenance,
@@ -347,7 +386,7 @@ def _emit(
         target = made / f"{plan.title}.{kind}"
         reporter.output(f"writing {target.name}")
         if kind == "tar.zst":
-            emit.write_tar_zst(audited, target, plan.title, epoch)
+            emit.write_tar_zst(audited, target, wrapping, epoch, shared=plan.layout.shared)
             if target.stat().st_size > plan.bundle.size_budget:
                 raise CheckError(
                     f"{target.name}: expected at most {plan.bundle.size_budget} bytes, found {target.stat().st_size}",
@@ -355,7 +394,7 @@ def _emit(
                 )
         else:
             emit.write_zip(
-                audited, target, plan.title, epoch,
+                audited, target, wrapping, epoch,
                 root=root, tools=component.TOOLS_FOLDER, log=store.log(f"{plan.bundle.name}-zip"), reporter=reporter,
                 perturbation=plan.options.perturbation,
             )  # fmt: skip
@@ -392,16 +431,34 @@ def _normalised(plan: Plan, store: Store, clock: Clock) -> tuple[Entry, tuple[ma
 
     def build(folder: Path) -> None:
         trees.copy_tree(staged.tree, folder / "tree")
-        for name in (stage.PROVENANCE, SOURCES):
-            trees.copy_file(staged.path / name, folder / name)
+        trees.copy_file(staged.path / SOURCES, folder / SOURCES)
         options = NormaliserOptions(plan.environment.epoch)
         for report in normalise_paths([folder / "tree"], options, jobs=plan.options.jobs):
             if report.error is not None:
                 raise BuildError(f"{report.path}: cannot be normalised: {report.error}")
+        provenance = json.loads((staged.path / stage.PROVENANCE).read_text("utf-8"))
+        provenance.update(dict.fromkeys(_list_files(plan, folder / "tree"), launcher.SOURCE))
+        (folder / stage.PROVENANCE).write_text(json.dumps(provenance, indent=1, sort_keys=True), "utf-8")
 
     with clock.stage("normalise", plan.title) as mark:
         entry, mark.cached = store.make(plan.normalised_key, build)
     return entry, _read_sources(entry)
+
+
+def _list_files(plan: Plan, tree: Path) -> Sequence[str]:
+    """Write the list of files that a bundle which goes into another program's folder has. Returns its path, if any."""
+    if plan.layout.host is None:
+        return ()
+    listed = filelist.describe(
+        tree,
+        name=plan.bundle.name,
+        version=plan.bundle.version,
+        target=plan.options.target,
+        epoch=plan.environment.epoch,
+    )
+    path = plan.layout.place(filelist.NAME)
+    (tree / path).write_bytes(filelist.encode(listed))
+    return (path,)
 
 
 SOURCES = "sources.json"
@@ -413,6 +470,46 @@ def _read_sources(entry: Entry) -> tuple[manifest.SourceRecord, ...]:
 
 def _staged(plan: Plan, store: Store, clock: Clock) -> Entry:
     found = _found(plan.staged_key, "stage", plan, store, clock)
+    if found is not None:
+        return found
+    whole = assembled(plan, store, clock)
+
+    def build(folder: Path) -> None:
+        provenance = json.loads((whole.path / stage.PROVENANCE).read_text("utf-8"))
+        with store.work() as work:
+            # In the work folder: what is placed is moved, within the store, and what is left out stays behind.
+            tree = work / "plain"
+            trees.copy_tree(whole.tree, tree)
+            if plan.bundle.modules is not None:
+                gone = _planned(plan, whole.tree).pruned
+                provenance = {path: source for path, source in provenance.items() if path not in gone}
+            left = stage.place(tree, folder / "tree", provenance, plan.layout)
+        (folder / stage.PROVENANCE).write_text(json.dumps(left, indent=1, sort_keys=True), "utf-8")
+        trees.copy_file(whole.path / SOURCES, folder / SOURCES)
+
+    with clock.stage("stage", plan.title) as mark:
+        entry, mark.cached = store.make(plan.staged_key, build)
+    return entry
+
+
+def plan_modules_of(plan: Plan, store: Store, clock: Clock) -> ModulePlan:
+    """Which modules a bundle keeps of those that there are, built as far as that needs."""
+    return _planned(plan, assembled(plan, store, clock).tree)
+
+
+def _planned(plan: Plan, tree: Path) -> ModulePlan:
+    paths = [node.path for node in trees.files(tree)]
+
+    def read(path: str) -> bytes:
+        return (tree / path).read_bytes()
+
+    trace = load_trace(plan.project, plan.bundle.modules)
+    return plan_modules(paths, read, rules_of(plan.bundle, trace, paths, read))
+
+
+def assembled(plan: Plan, store: Store, clock: Clock) -> Entry:
+    """A bundle's files in the portable form, with every module that there is but those that prune rules name."""
+    found = _found(plan.assembled_key, "assemble", plan, store, clock)
     if found is not None:
         return found
     with clock.stage("fetch", plan.title):
@@ -459,8 +556,8 @@ def _staged(plan: Plan, store: Store, clock: Clock) -> Entry:
         records = msgspec.to_builtins(list(source_records(plan, vendored.licences)))
         (folder / SOURCES).write_text(json.dumps(records, indent=1, sort_keys=True), "utf-8")
 
-    with clock.stage("stage", plan.title) as mark:
-        entry, mark.cached = store.make(plan.staged_key, build)
+    with clock.stage("assemble", plan.title) as mark:
+        entry, mark.cached = store.make(plan.assembled_key, build)
     return entry
 
 
@@ -477,20 +574,18 @@ def _contributions(
     yield stage.Contribution(bundle.name, vendored.entry.tree, ".", vendored.provenance)
     for native in bundle.native:
         yield stage.Contribution(native.component, components[native.component].tree / native.from_, native.to)
-    yield stage.Contribution(stubs.SOURCE, programs.tree, ".")
+    yield stage.Contribution(launcher.SOURCE, programs.tree, ".")
     for item in plan.components:
-        yield stage.Contribution(
-            item.name, components[item.name].path / component.LICENCES, f"{stage.LICENCES}/{item.name}"
-        )
+        yield stage.Contribution(item.name, components[item.name].path / component.LICENCES, f"{LICENCES}/{item.name}")
     for name, folder in vendored.licence_folders.items():
-        yield stage.Contribution(name, folder, f"{stage.LICENCES}/{name}")
+        yield stage.Contribution(name, folder, f"{LICENCES}/{name}")
     for runtime in plan.toolchain.runtime:
         text = root / runtime.licence_file
-        yield stage.Contribution(runtime.name, text, f"{stage.LICENCES}/{runtime.name}/{text.name}")
-    yield stage.Contribution(stubs.SOURCE, plan.project.root / "LICENSE", f"{stage.LICENCES}/{stubs.SOURCE}/LICENSE")
-    description = work / stage.DESCRIPTION
+        yield stage.Contribution(runtime.name, text, f"{LICENCES}/{runtime.name}/{text.name}")
+    yield stage.Contribution(launcher.SOURCE, plan.project.root / "LICENSE", f"{LICENCES}/{launcher.SOURCE}/LICENSE")
+    description = work / DESCRIPTION
     description.write_bytes(stage.bundle_description(bundle, plan.options.target))
-    yield stage.Contribution(stubs.SOURCE, description, stage.DESCRIPTION)
+    yield stage.Contribution(launcher.SOURCE, description, DESCRIPTION)
 
 
 def source_records(plan: Plan, licences: Mapping[str, str]) -> Iterator[manifest.SourceRecord]:
@@ -517,10 +612,10 @@ def source_records(plan: Plan, licences: Mapping[str, str]) -> Iterator[manifest
             name=runtime.name, version=version, kind="linked", licence=runtime.licence,
             purl=f"pkg:deb/debian/{runtime.package}@{version}", digest=f"deb:{runtime.package}={version}",
         )  # fmt: skip
-    digest = materials.dir_hash(plan.project.root / stubs.FOLDER, stubs.INPUTS)
+    digest = materials.dir_hash(plan.project.root / launcher.FOLDER, launcher.files(plan.project, bundle))
     yield manifest.SourceRecord(
-        name=stubs.SOURCE, version="1", kind="launcher", licence=stubs.LICENCE,
-        purl=f"pkg:generic/{stubs.SOURCE}@1", digest=f"tree:{digest}",
+        name=launcher.SOURCE, version="1", kind="launcher", licence=launcher.LICENCE,
+        purl=f"pkg:generic/{launcher.SOURCE}@1", digest=f"tree:{digest}",
     )  # fmt: skip
 
 

@@ -16,16 +16,15 @@ import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import FrameType
 
 import msgspec
 
 from packager import process, sandbox, wine
 from packager.errors import BuildError, SpecError
+from packager.layout import LAYOUTS, Layout, layout_in
 
-#: The file in a bundle that says how to start it.
-BUNDLE_FILE = "bundle.json"
 #: After Ctrl-C a program may take this long to end by itself, in seconds.
 GRACE = 3.0
 #: How long ``join`` waits for a run that is still starting, in seconds.
@@ -35,7 +34,7 @@ _NS_GET_USERNS = 0xB701  # ioctl_ns(2)
 
 
 class EntryPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A program of a bundle: ``path`` is relative to the bundle's folder; ``console`` says that it has one."""
+    """A program of a bundle: ``path`` is relative to its program folder; ``console`` says that it has one."""
 
     name: str
     path: str
@@ -43,7 +42,7 @@ class EntryPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The content of ``bundle.json``. ``python`` is the interpreter's path, relative to the bundle's folder."""
+    """The content of ``bundle.json``. ``python`` is the interpreter's path, relative to the program folder."""
 
     name: str
     version: str
@@ -63,25 +62,35 @@ class Options:
 
 
 def load_bundle(folder: Path) -> Bundle:
-    """Read ``bundle.json`` of the bundle in ``folder``. SpecError if it is not a bundle's folder."""
-    file = folder / BUNDLE_FILE
-    hint = "name the folder that `packager build` made, such as dist/NAME-VERSION-TARGET"
-    if not folder.is_dir():
-        raise SpecError(
-            f"{folder}: expected a bundle's folder, found {'a file' if folder.exists() else 'nothing'}", hint=hint
-        )
+    """Read ``bundle.json`` of the bundle in ``folder``, of any layout. SpecError if it is not a bundle's folder."""
+    file = folder / find_layout(folder).bundle_file
     try:
         return msgspec.json.decode(file.read_bytes(), type=Bundle)
-    except FileNotFoundError:
-        raise SpecError(f"{folder}: expected a bundle's folder, found no {BUNDLE_FILE} in it", hint=hint) from None
     except OSError as exc:
         raise SpecError(f"{file}: cannot be read: {exc.strerror}") from exc
     except msgspec.DecodeError as exc:
         raise SpecError(f"{file}: not a bundle's description: {exc}", hint="build the bundle again") from exc
 
 
+def find_layout(folder: Path) -> Layout:
+    """The layout of the bundle in ``folder``, which may also be a Tor Browser's that one was put into. SpecError if
+    there is none."""
+    hint = "name the folder that `packager build` made, such as dist/NAME-VERSION-TARGET"
+    if not folder.is_dir():
+        raise SpecError(
+            f"{folder}: expected a bundle's folder, found {'a file' if folder.exists() else 'nothing'}", hint=hint
+        )
+    layout = layout_in(folder)
+    if layout is None:
+        first, *others = (item.bundle_file for item in LAYOUTS.values())
+        raise SpecError(
+            f"{folder}: expected a bundle's folder, found no {first} in it, and no {' or '.join(others)}", hint=hint
+        )
+    return layout
+
+
 def program_of(bundle: Bundle, *, entry: str | None = None, python: bool = False) -> str:
-    """The path of what is to run, relative to the bundle's folder: ``entry``, the python, or the first console program.
+    """The path of what is to run, relative to the program folder: ``entry``, the python, or the first console program.
 
     SpecError if there is no such entry point, naming those that there are.
     """
@@ -103,6 +112,8 @@ def run_bundle(
 ) -> int:
     """Run ``program`` of the bundle in ``folder`` to its end and return its exit code (128+n for signal n).
 
+    The folder is read-only for it; where the layout has a folder that programs write to (``Browser/TorBrowser/Data``)
+    and it is there, that one is not.
     SpecError for what cannot be run here, MachineError where the sandbox cannot be entered, BuildError after the
     timeout, KeyboardInterrupt once the program has ended after Ctrl-C.
     """
@@ -110,8 +121,10 @@ def run_bundle(
         raise SpecError(f"{folder}: expected a bundle for windows-*, found one for {bundle.target}")
     if options.network and options.join is not None:
         raise SpecError("--network and --join: expected one of them, found both")
-    if not (folder / program).is_file():
-        raise SpecError(f"{folder / program}: expected a program, found nothing", hint="build the bundle again")
+    layout = find_layout(folder)
+    path = PurePosixPath(layout.program, program)
+    if not (folder / path).is_file():
+        raise SpecError(f"{folder / path}: expected a program, found nothing", hint="build the bundle again")
     host, cwd = wine.this_host(), Path.cwd()
     if not host.shows(cwd):
         raise SpecError(
@@ -121,12 +134,13 @@ def run_bundle(
     sandbox.probe(engine.root)
     job = wine.Run(
         bundle=folder.resolve(),
-        program=PureWindowsPath(program),
+        program=PureWindowsPath(path),
         arguments=arguments,
         cwd=cwd,
         # A joined network is the surrounding one by the time that bubblewrap starts.
         network=options.network or options.join is not None,
         env=options.env,
+        writable=_writable(folder.resolve(), layout),
     )
     with _entered(options.join) as prefix, _signals(options.timeout) as interrupted:
         # bubblewrap must survive Ctrl-C, for the program to end in its own way; Wine sets its own handler again.
@@ -135,6 +149,14 @@ def run_bundle(
         if interrupted:
             raise KeyboardInterrupt
     return code
+
+
+def _writable(folder: Path, layout: Layout) -> tuple[str, ...]:
+    """What a program may write to, if it is there; never by a link, which could lead anywhere."""
+    if layout.writable is None or not (folder / layout.writable).is_dir():
+        return ()
+    real = (folder / layout.writable).resolve() == folder / layout.writable
+    return (layout.writable,) if real else ()
 
 
 @contextlib.contextmanager

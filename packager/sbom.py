@@ -42,13 +42,12 @@ from packaging.licenses import InvalidLicenseExpression, canonicalize_license_ex
 
 from packager import __version__
 from packager.errors import BuildError
+from packager.layout import Layout, layout_of
 from packager.manifest import SUFFIX as MANIFEST
 from packager.manifest import Manifest
 from packager.materials import Digest, Location, Material
 
 SUFFIX = ".cdx.json"
-#: Of a component's folder with licence texts, in the bundle.
-TEXTS = "licenses"
 #: What the properties that CycloneDX has no field for begin with.
 PREFIX = "electrum-packager:"
 #: The namespace of serial numbers (RFC 9562, version 5); any fixed value will do.
@@ -97,7 +96,8 @@ def describe(
     for file in manifest.files:
         counts[file.source] += 1
     components = {
-        material.record.name: _component(material, counts[material.record.name], interpreter) for material in materials
+        material.record.name: _component(material, counts[material.record.name], interpreter, _layout(manifest))
+        for material in materials
     }
     bom = Bom(components=components.values())
     bom.metadata.timestamp = datetime.fromtimestamp(manifest.epoch, UTC)
@@ -125,15 +125,21 @@ def describe(
 
 def check(manifest: Manifest, materials: Iterable[Material]) -> None:
     """BuildError for the first source whose licence is not known, or that has no licence text in the bundle."""
-    texts = {file.path.split("/")[1] for file in manifest.files if file.path.startswith(f"{TEXTS}/") and file.size}
+    layout = _layout(manifest)
+    texts = [file.path for file in manifest.files if file.path.startswith(f"{layout.licences}/") and file.size]
     for material in materials:
         name = material.record.name
         canonical_licence(material)
-        if name not in texts:
+        folder = layout.licence_folder(name)
+        if not any(path.startswith(folder) for path in texts):
             raise BuildError(
-                f"{name}: expected a licence text in {TEXTS}/{name}/ of the bundle, found none",
+                f"{name}: expected a licence text in {folder} of the bundle, found none",
                 hint=f"name one in the `licence_files` beside {material.declared}",
             )
+
+
+def _layout(manifest: Manifest) -> Layout:
+    return layout_of(file.path for file in manifest.files)
 
 
 def canonical_licence(material: Material) -> str:
@@ -163,14 +169,14 @@ def combined(licences: Iterable[str]) -> str:
     return " AND ".join(sorted(terms))
 
 
-def _component(material: Material, count: int, interpreter: str) -> Component:
+def _component(material: Material, count: int, interpreter: str, layout: Layout) -> Component:
     record, digest = material.record, material.digest
     properties = [
         ("kind", record.kind),
         ("digest", record.digest),
         ("digest-of", digest.of),
         ("files", str(count)),
-        ("licence-texts", f"{TEXTS}/{record.name}/"),
+        ("licence-texts", layout.licence_folder(record.name)),
         *(("patch", f"{item.path} {item.digest.algorithm}:{item.digest.value}") for item in material.patches),
         *(("overlay", f"{item.path} {item.digest.algorithm}:{item.digest.value}") for item in material.overlays),
     ]

@@ -1,6 +1,7 @@
 """The staged tree: interpreter, application, dependencies, native files, stubs and licences put in their places.
 
 What goes where is written as contributions, each from one source, so that every file of the bundle has a known origin.
+All paths are those of the portable form until :func:`place` moves the files to where the bundle's layout has them.
 """
 
 from __future__ import annotations
@@ -12,14 +13,13 @@ from pathlib import Path
 
 from packager import trees
 from packager.errors import BuildError, SpecError
+from packager.layout import Layout
 from packager.manifest import file_mode
 from packager.nativecode import HEAD, NativeFile, native_kind, refuse_native
 from packager.prune import apply_prune
 from packager.specs import model
 
-DESCRIPTION = "bundle.json"
 PROVENANCE = "provenance.json"
-LICENCES = "licenses"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,21 @@ def prune(tree: Path, rules: Sequence[model.Prune], provenance: Mapping[str, str
     """Take out what the rules name, and folders that this empties; returns the sources of what stays."""
     gone = {path for done in apply_prune(tree, rules, spec) for path in done.paths}
     return {path: source for path, source in provenance.items() if path not in gone}
+
+
+def place(tree: Path, dest: Path, provenance: Mapping[str, str], layout: Layout) -> dict[str, str]:
+    """Move the files of ``tree`` to where ``layout`` has them below the new folder ``dest``; returns their sources.
+
+    Both folders are on one file system, and nothing but empty folders is left in ``tree``.
+    """
+    dest.mkdir()
+    placed: dict[str, str] = {}
+    for path, source in provenance.items():
+        target = layout.place(path)
+        (dest / target).parent.mkdir(parents=True, exist_ok=True)
+        (tree / path).rename(dest / target)
+        placed[target] = source
+    return placed
 
 
 def refuse_vendored_native(tree: Path, provenance: Mapping[str, str], vendored: Collection[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from packager import trees
+from packager import launcher, trees
 from packager.application import ICONS, Vendored
 from packager.component import Environment
 from packager.errors import SpecError
@@ -16,19 +16,14 @@ from packager.specs import model
 from packager.specs.load import Project
 from packager.store import Entry, Store
 
-SOURCE = "launcher"
-LICENCE = "GPL-3.0-or-later"
-FOLDER = "launcher"
 FORMAT = 1
-#: What of launcher/ goes into a stub; the rest of the folder is documentation.
-INPUTS = ("stub.c", "stub.manifest", "stub.rc")
 
 #: The stack is as large as python.exe's (patches/cpython/overlay/mingw/build.toml says why). CFLAGS stay
 #: out of the link: with -fstack-protector there, GCC's libssp comes in instead of mingw-w64's own guard.
 _BUILD = """
 $TRIPLET-windres -c 65001 -O coff stub.rc stub.res.o
 $TRIPLET-gcc $CFLAGS -std=c11 -Wall -Wextra -Werror -municode -c stub.c -o stub.o
-$TRIPLET-gcc -municode $STUB_SUBSYSTEM stub.o stub.res.o $LDFLAGS -Wl,--stack,8000000 -o /build/out/$STUB_FILE
+$TRIPLET-gcc -municode $STUB_SUBSYSTEM stub.o stub.res.o $LDFLAGS -Wl,--stack,8000000 -o "/build/out/$STUB_FILE"
 """
 
 
@@ -43,7 +38,7 @@ def stubs_key(
             "format": FORMAT,
             "version": bundle.version,
             "entry_points": bundle.entry_points,
-            "sources": {name: path_digest(project.root / FOLDER / name) for name in INPUTS},
+            "sources": {name: path_digest(project.root / launcher.FOLDER / name) for name in launcher.STUB},
             "icons": application.digest if any(point.icon for point in bundle.entry_points) else None,
             "python": python_library(interpreter),
             "build": _BUILD,
@@ -70,8 +65,8 @@ def build_stubs(
         out.mkdir()
         for point in bundle.entry_points:
             with store.work() as work:
-                for name in INPUTS:
-                    trees.copy_file(project.root / FOLDER / name, work / name)
+                for name in launcher.STUB:
+                    trees.copy_file(project.root / launcher.FOLDER / name, work / name)
                 icon = vendored.entry.path / ICONS / f"{point.name}.ico"
                 if icon.is_file():
                     trees.copy_file(icon, work / "stub.ico")

@@ -9,13 +9,14 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from packager import trees
 from packager.contents import ArchiveError, Contents, Member, opened
 from packager.errors import BuildError, SpecError
+from packager.layout import layout_of
 from packager.manifest import SUFFIX, SUMS, FileRecord, Manifest, decode
 
 What = Literal["sum", "manifest", "archive", "missing", "extra", "kind", "changed", "mode", "owner", "time"]
@@ -101,6 +102,16 @@ def verify_output(path: Path, manifest: Path | None = None, sums: Path | None = 
 def is_output(path: Path) -> bool:
     """Whether ``path`` is what :func:`verify_output` takes: a folder, or a file called as archives are."""
     return path.is_dir() or (path.is_file() and path.name.endswith(ARCHIVES))
+
+
+def has_companions(path: Path) -> bool:
+    """Whether :func:`verify_output` finds beside ``path`` what it needs: a manifest, or for an archive its sum."""
+    absolute = Path(os.path.abspath(path))
+    ending = "" if absolute.is_dir() else next((end for end in ARCHIVES if absolute.name.endswith(end)), None)
+    if ending is None:
+        return False
+    manifest = absolute.with_name(absolute.name.removesuffix(ending) + SUFFIX)
+    return manifest.is_file() or (not absolute.is_dir() and absolute.with_name(SUMS).is_file())
 
 
 def _find(path: Path, manifest: Path | None, sums: Path | None) -> _Case:
@@ -219,16 +230,21 @@ def _compare(case: _Case, contents: Contents, manifest: Manifest) -> Iterator[Pr
         wanted[record.path] = record
     folders = {str(parent) for path in wanted for parent in PurePosixPath(path).parents if parent.parts}
     in_archive = contents.form != "folder"
-    if in_archive and contents.top != _title(manifest):
-        yield Problem(
-            case.path.name, "archive", f"all of it below {_title(manifest)}/", contents.top or "no one top folder"
-        )
+    members = contents.members
+    if in_archive:
+        layout = layout_of(wanted)
+        top = _title(manifest) if layout.wrapped else layout.top
+        if contents.top != top:
+            yield Problem(case.path.name, "archive", f"all of it below {top}/", contents.top or "no one top folder")
+        elif not layout.wrapped:
+            # The one top folder is a part of the bundle.
+            members = {f"{top}/{path}": replace(member, path=f"{top}/{path}") for path, member in members.items()}
     if not in_archive:
         yield from _mode(".", stat.S_IMODE(case.path.stat().st_mode) & ~stat.S_ISGID, FOLDER_MODE)
     for path, record in wanted.items():
-        if path not in contents.members:
+        if path not in members:
             yield Problem(path, "missing", f"a file of {record.size} bytes", "nothing")
-    for path, member in contents.members.items():
+    for path, member in members.items():
         if path in wanted:
             yield from _file(member, wanted[path])
         elif path in folders:

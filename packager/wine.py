@@ -3,7 +3,8 @@
 A run sees the root's ``/usr`` and a handful of its files in ``/etc``, and this machine's other top-level folders at
 their own paths, so that ``/tmp/x`` in an argument means what the caller meant: Wine maps ``/`` to drive Z:, and a
 Windows program resolves ``/tmp/x`` on the drive of its working folder. ``/run`` is private and in memory; the prefix
-lies there, copied from the template, and ends with the run. The bundle appears read-only as ``C:\\bundle``.
+lies there, copied from the template, and ends with the run. The bundle appears as ``C:\\bundle``, read-only but for
+what the run names.
 """
 
 from __future__ import annotations
@@ -77,7 +78,8 @@ class Run:
     """One run: a bundle's folder, the program in it (relative), its arguments and where and how it runs.
 
     ``network`` gives it this machine's network instead of a namespace with only a loopback. ``env`` adds variables to
-    an environment that is otherwise the same everywhere; a PATH there goes in front of the program's.
+    an environment that is otherwise the same everywhere; a PATH there goes in front of the program's. ``writable``
+    are folders in the bundle's, relative to it, that the program may write to.
     """
 
     bundle: Path
@@ -86,6 +88,7 @@ class Run:
     cwd: Path
     network: bool = False
     env: Mapping[str, str] = field(default_factory=dict)
+    writable: Sequence[str] = ()
 
 
 def this_host(root: Path = Path("/")) -> Host:
@@ -108,9 +111,11 @@ def run_argv(wine: Wine, run: Run, host: Host) -> list[str]:
         line += ["--bind", f"/{name}", f"/{name}"]
     for name, target in host.links.items():
         line += ["--symlink", target, f"/{name}"]
-    line += ["--ro-bind", str(wine.prefix_template), _TEMPLATE, "--ro-bind", str(run.bundle), _BUNDLE]
-    if host.shows(run.bundle):
-        line += ["--ro-bind", str(run.bundle), str(run.bundle)]
+    line += ["--ro-bind", str(wine.prefix_template), _TEMPLATE]
+    for place in (_BUNDLE, str(run.bundle)) if host.shows(run.bundle) else (_BUNDLE,):
+        line += ["--ro-bind", str(run.bundle), place]
+        for name in run.writable:
+            line += ["--bind", str(run.bundle / name), f"{place}/{name}"]
     # Wine puts the folders of WINEPATH in front of the program's own PATH, which is not that of the shell below.
     path = {"WINEPATH": run.env["PATH"]} if "PATH" in run.env else {}
     for name, value in sorted({**_ENV, **run.env, **path, **_FIXED_ENV}.items()):

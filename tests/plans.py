@@ -11,7 +11,7 @@ from packager.specs.load import Project
 from tests.support import write
 
 ROOT = Path(__file__).parents[1]
-SPECS = ("electrum", "electrum-nmc")
+SPECS = ("electrum", "electrum-nmc", "electrum-nmc-wallet")
 OPTIONS = pipeline.Options(target="windows-x86_64", jobs=1, offline=True)
 
 
@@ -33,7 +33,8 @@ def described(plan: pipeline.Plan) -> manifest.Manifest:
     """A manifest of the plan's sources, each with one file beside its licence text."""
     licences = {package.name: "MIT" for package in plan.lock.packages}
     records = tuple(sorted(pipeline.source_records(plan, licences), key=lambda record: record.name))
-    paths = [(f"{kind}/{record.name}/x", record) for record in records for kind in ("app", "licenses")]
+    place = plan.layout.place
+    paths = [(place(f"{kind}/{record.name}/x"), record) for record in records for kind in ("app", "licenses")]
     return manifest.Manifest(
         format=1, name=plan.bundle.name, version=plan.bundle.version, target=plan.options.target,
         epoch=plan.environment.epoch, sources=records,

@@ -37,6 +37,8 @@ def test_help_lists_commands_and_exit_codes(capfd: pytest.CaptureFixture[str]) -
         "verify",
         "attest",
         "lock",
+        "install",
+        "uninstall",
         "Exit codes:",
         "--store",
     ):
@@ -44,7 +46,23 @@ def test_help_lists_commands_and_exit_codes(capfd: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize(
-    "command", ["fetch", "build", "component", "run", "normalise", "diff", "deps", "audit", "verify", "attest", "lock"]
+    "command",
+    [
+        "fetch",
+        "build",
+        "component",
+        "run",
+        "normalise",
+        "diff",
+        "deps",
+        "audit",
+        "verify",
+        "attest",
+        "lock",
+        "install",
+        "uninstall",
+        "why",
+    ],
 )
 def test_every_command_has_an_example(capfd: pytest.CaptureFixture[str], command: str) -> None:
     code, out, _ = run(capfd, command, "--help")

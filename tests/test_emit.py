@@ -49,6 +49,11 @@ def test_a_tar_does_not_depend_on_order_times_or_modes(tmp_path: Path) -> None:
     assert (tmp_path / "1.tar.zst").read_bytes() == (tmp_path / "2.tar.zst").read_bytes()
 
 
+def test_a_tar_for_another_program_s_folder_has_none_of_its_folders(tmp_path: Path) -> None:
+    emit.write_tar_zst(passed(tree(tmp_path / "t")), tmp_path / "t.tar.zst", "", EPOCH, shared={"a"})
+    assert [m.name for m in members(tmp_path / "t.tar.zst")] == ["a/x.exe", "a/y.dll", "b.txt"]
+
+
 def made(tmp_path: Path) -> tuple[Path, tuple[str, ...], dict[str, str]]:
     top = tmp_path / "made"
     tree(top / "n-1")

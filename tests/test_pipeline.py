@@ -23,6 +23,7 @@ def keys(project: Path, options: pipeline.Options = OPTIONS) -> dict[str, str]:
         "root": plan.root.key,
         "application": plan.application_key,
         "stubs": plan.stubs_key,
+        "assembled": plan.assembled_key,
         "staged": plan.staged_key,
         "normalised": plan.normalised_key,
         "emitted": plan.emitted_key,
@@ -64,7 +65,7 @@ def append(file: str, more: str) -> Callable[[Path], None]:
     return change
 
 
-OUT = {"staged", "normalised", "emitted"}
+OUT = {"assembled", "staged", "normalised", "emitted"}
 EVERY_COMPONENT = {
     "zlib", "bzip2", "xz", "libffi", "sqlite", "openssl", "cpython", "libsecp256k1", "pycryptodomex",
 }  # fmt: skip
@@ -77,6 +78,7 @@ EVERY_COMPONENT = {
         (append("launcher/README.md", "\nmore\n"), set()),
         (append("bundle_specs/electrum.toml", '\n[[prune]]\npath = "a"\nreason = "b"\n'), OUT),
         (replace("bundle_specs/electrum.toml", "size_budget = 20_000_000", "size_budget = 30_000_000"), {"emitted"}),
+        (replace("bundle_specs/electrum.toml", 'layout = "portable"', 'layout = "tor-browser"'), OUT - {"assembled"}),
         (append("bundle_specs/policy/windows.toml", "\n# more\n"), {"emitted"}),
         (replace("bundle_specs/components/zlib.toml", 'script = """', 'script = """\ntrue'), {"zlib", "cpython", *OUT}),
         (replace("bundle_specs/components/zlib.toml", 'description = "', 'description = "x'), {"emitted"}),
@@ -103,6 +105,22 @@ def test_a_change_remakes_what_depends_on_it(
     change(project)
     after = keys(project)
     assert {name for name in before if before[name] != after[name]} == changed
+
+
+def test_a_trace_and_rules_about_modules_decide_what_is_staged(project: Path) -> None:
+    spec = project / "bundle_specs/electrum.toml"
+    (project / "bundle_specs/traces").mkdir(exist_ok=True)
+    trace = project / "bundle_specs/traces/electrum.toml"
+    trace.write_text('command = "x"\n[interpreter]\nbuiltin = []\nfrozen = []\nstart = []\n')
+    rules = '\n[modules]\ntrace = "traces/electrum.toml"\n[[modules.keep]]\nmodule = "a"\nreason = "b"\n'
+    spec.write_text(spec.read_text() + rules)
+    first = keys(project)
+    append("bundle_specs/traces/electrum.toml", "# more\n")(project)
+    second = keys(project)
+    replace("bundle_specs/electrum.toml", 'module = "a"', 'module = "c"')(project)
+    third = keys(project)
+    for one, other in ((first, second), (second, third)):
+        assert {name for name in one if one[name] != other[name]} == OUT - {"assembled"}
 
 
 def test_where_and_how_it_is_built_is_in_no_key(before: dict[str, str], project: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from packager import process, run, sandbox
 from packager.errors import BuildError, SpecError
+from packager.layout import TOR_BROWSER
 from packager.run import Bundle, Options
 from packager.wine import Wine
 
@@ -105,6 +106,40 @@ def test_a_run_hands_on_the_exit_code_and_the_arguments(folder: Path, started: l
     assert code == 7
     assert started[0][:3] == ["env", "--ignore-signal=INT", "bwrap"]
     assert started[0][-4:] == ["wine", r"C:\bundle\electrum.exe", "-D", "/tmp/x"]
+
+
+def in_a_browser(top: Path) -> Path:
+    """A Tor Browser's folder with a bundle in it."""
+    program = top / TOR_BROWSER.program
+    program.mkdir(parents=True)
+    (program / "bundle.json").write_text(json.dumps(DESCRIPTION))
+    (program / "electrum.exe").write_bytes(b"MZ")
+    return top
+
+
+def test_a_bundle_in_a_tor_browser_runs_from_there(tmp_path: Path, started: list[list[str]]) -> None:
+    top = in_a_browser(tmp_path / "tb")
+    assert run.find_layout(top) is TOR_BROWSER
+    run.run_bundle(top, run.load_bundle(top), "electrum.exe", [], Options(), ENGINE)
+    assert started[0][-1] == r"C:\bundle\Browser\TorBrowser\Namecoin\electrum.exe"
+    data = top / "Browser/TorBrowser/Data"
+    assert str(data) not in started[0], "it is not made for a run"
+    data.mkdir()
+    run.run_bundle(top, run.load_bundle(top), "electrum.exe", [], Options(), ENGINE)
+    assert f"--bind {data} /run/wine/drive_c/bundle/Browser/TorBrowser/Data" in " ".join(started[1])
+    data.rmdir()
+    data.symlink_to("/etc")
+    run.run_bundle(top, run.load_bundle(top), "electrum.exe", [], Options(), ENGINE)
+    assert not any("TorBrowser/Data" in word for word in started[2])
+
+
+def test_nowhere_a_bundle_says_where_it_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as caught:
+        run.load_bundle(tmp_path)
+    assert caught.value.message == (
+        f"{tmp_path}: expected a bundle's folder, found no bundle.json in it, "
+        "and no Browser/TorBrowser/Namecoin/bundle.json"
+    )
 
 
 def test_a_missing_program_is_refused(folder: Path, started: list[list[str]]) -> None:

@@ -19,6 +19,7 @@ from packaging.licenses import canonicalize_license_expression
 
 from packager import __version__, manifest, materials, pipeline, sbom, trees
 from packager.errors import BuildError
+from packager.layout import TOR_BROWSER
 from tests import plans
 
 HASHES = {"SHA-1": 40, "SHA-256": 64}
@@ -87,7 +88,7 @@ def test_the_bundle_is_under_all_licences_of_its_parts(document: Any) -> None:
 
 
 def test_sources_are_where_specs_say(document: Any) -> None:
-    found = {name: component(document, name)["externalReferences"] for name in ("openssl", "aiohttp", "gcc-runtime")}
+    found = {name: component(document, name)["externalReferences"] for name in ("openssl", "certifi", "gcc-runtime")}
     digest = [{"alg": "SHA-256", "content": "a8c0d28a529ca480f9f36cf5792e2cd21984552a3c8e4aa11a24aa31aeac98e8"}]
     url = "https://github.com/openssl/openssl/releases/download/openssl-3.5.7/openssl-3.5.7.tar.gz"
     assert sorted(found["openssl"], key=lambda item: str(item["url"])) == [
@@ -99,8 +100,8 @@ def test_sources_are_where_specs_say(document: Any) -> None:
             "hashes": digest,
         },
     ]
-    assert [item["type"] for item in found["aiohttp"]] == ["distribution"]
-    assert found["aiohttp"][0]["url"].startswith("pkg:pypi/aiohttp@")
+    assert [item["type"] for item in found["certifi"]] == ["distribution"]
+    assert found["certifi"][0]["url"].startswith("pkg:pypi/certifi@")
     assert [item["type"] for item in found["gcc-runtime"]] == ["distribution"]
     assert found["gcc-runtime"][0]["url"].startswith("pkg:deb/debian/gcc-mingw-w64-ucrt64-runtime@")
 
@@ -137,8 +138,8 @@ def test_the_graph(plan: pipeline.Plan, document: Any) -> None:
     runtime = {"gcc-runtime", "mingw-w64-runtime"}
     assert graph["cpython"] == {"bzip2", "libffi", "openssl", "sqlite", "xz", "zlib"} | runtime
     assert graph["launcher"] == graph["libsecp256k1"] == runtime
-    assert graph["aiohttp"] == graph[plan.bundle.name] == {"cpython"}
-    assert "aiohttp" in document["compositions"][0]["dependencies"]
+    assert graph["certifi"] == graph[plan.bundle.name] == {"cpython"}
+    assert "certifi" in document["compositions"][0]["dependencies"]
     assert document["compositions"][0]["aggregate"] == "incomplete"
 
 
@@ -224,6 +225,29 @@ def test_a_source_without_licence_text_is_an_error(tmp_path: Path, size: int | N
             plans.material(plan, plans.build_root(tmp_path, plan)),
         )
     assert "licence_files" in str(caught.value.hint)
+
+
+def test_licence_texts_are_where_the_layout_has_them(tmp_path: Path) -> None:
+    plan = plans.plan("electrum")
+    described = plans.described(plan)
+    files = tuple(msgspec.structs.replace(file, path=TOR_BROWSER.place(file.path)) for file in described.files)
+    moved = msgspec.structs.replace(described, files=files)
+    found = plans.material(plan, plans.build_root(tmp_path, plan))
+    bill = json.loads(
+        sbom.describe(moved, found, plans.products(plan), interpreter=plan.bundle.interpreter, description="x")
+    )
+    texts = {
+        component["name"]: item["value"]
+        for component in bill["components"]
+        for item in component["properties"]
+        if item["name"] == "electrum-packager:licence-texts"
+    }
+    assert texts["zlib"] == "Browser/TorBrowser/Docs/Licenses/Namecoin/zlib/"
+    lacking = tuple(file for file in files if not file.path.startswith(texts["zlib"]))
+    with pytest.raises(
+        BuildError, match="zlib: expected a licence text in Browser/TorBrowser/Docs/Licenses/Namecoin/zlib/"
+    ):
+        sbom.check(msgspec.structs.replace(moved, files=lacking), found)
 
 
 def test_a_package_url_that_is_none_is_an_error(tmp_path: Path) -> None:

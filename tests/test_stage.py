@@ -9,6 +9,7 @@ import pytest
 
 from packager import stage
 from packager.errors import BuildError, SpecError
+from packager.layout import PORTABLE, TOR_BROWSER
 from packager.specs import load, model
 from packager.stage import Contribution
 from tests.support import write
@@ -57,6 +58,18 @@ def test_pruning_takes_files_and_their_records(tmp_path: Path) -> None:
     assert list((tmp_path / "tree").iterdir()) == []
     with pytest.raises(SpecError, match="which matches none"):
         stage.prune(tmp_path / "tree", [rule], {}, "spec")
+
+
+def test_files_are_moved_to_where_the_layout_has_them(tmp_path: Path) -> None:
+    write(tmp_path / "a/app/x.exe", "x").chmod(0o755)
+    write(tmp_path / "a/licenses/zlib/c.txt", "c")
+    sources = {"app/x.exe": "app", "licenses/zlib/c.txt": "zlib"}
+    placed = stage.place(tmp_path / "a", tmp_path / "b", sources, TOR_BROWSER)
+    assert placed == {TOR_BROWSER.place(path): source for path, source in sources.items()}
+    assert (tmp_path / "b/Browser/TorBrowser/Namecoin/app/x.exe").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "b/Browser/TorBrowser/Docs/Licenses/Namecoin/zlib/c.txt").read_text() == "c"
+    assert not [path for path in (tmp_path / "a").rglob("*") if path.is_file()]
+    assert stage.place(tmp_path / "b", tmp_path / "c", placed, PORTABLE) == placed
 
 
 def test_native_code_of_the_application_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from packager import stubs
+from packager import launcher, stubs
 from packager.component import Environment
 from packager.errors import SpecError
 from packager.keys import Key
@@ -55,7 +55,7 @@ def test_the_key_follows_entry_points_and_sources(tmp_path: Path) -> None:
     assert key(msgspec.structs.replace(bundle, prune=())) == key()
     assert key(msgspec.structs.replace(bundle, entry_points=bundle.entry_points[:1])) != key()
     (tmp_path / "launcher").mkdir()
-    for name in stubs.INPUTS:
+    for name in launcher.STUB:
         (tmp_path / "launcher" / name).write_bytes((PROJECT.root / "launcher" / name).read_bytes())
     assert key(project=load.Project(tmp_path)) == key()
     (tmp_path / "launcher/stub.c").write_text("int main;")

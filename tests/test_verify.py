@@ -21,6 +21,7 @@ from packager.component import TOOLS_FOLDER
 from packager.errors import SpecError
 from packager.verify import Problem, verify_output
 from tests.audit.samples import passed
+from tests.install import samples
 from tests.support import write
 
 TITLE = "demo-1.0-windows-x86_64"
@@ -366,3 +367,49 @@ def test_a_manifest_that_is_named_but_not_there(out: Path) -> None:
 
 def test_problems_read_as_sentences() -> None:
     assert str(Problem("a", "mode", "mode 0755", "0644")) == "a: expected mode 0755, found 0644"
+
+
+@pytest.fixture(scope="module")
+def in_a_browser(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a bundle of layout tor-browser, its archives, manifest and sums beside it."""
+    return samples.bundle(tmp_path_factory.mktemp("tor-browser"))
+
+
+@pytest.mark.parametrize("end", ["", ".tar.zst", ".zip"])
+def test_a_bundle_for_a_tor_browser_is_sound(in_a_browser: Path, end: str) -> None:
+    path = in_a_browser.with_name(in_a_browser.name + end)
+    assert verify.has_companions(path)
+    found = verify_output(path)
+    assert (found.files, found.problems) == (len(samples.FILES) + 2, ())
+
+
+def test_what_is_wrong_in_one_is_named_with_its_whole_path(in_a_browser: Path, tmp_path: Path) -> None:
+    top = Path(shutil.copytree(in_a_browser, tmp_path / in_a_browser.name))
+    write(top / "Browser/extra", "x")
+    write(top / samples.PROGRAM / "namecoin.exe", "MZ Namecoin")
+    samples.pack(top)
+    described = in_a_browser.with_name(f"{in_a_browser.name}.manifest.json")
+    for end in ("", ".tar.zst", ".zip"):
+        found = lines(top.with_name(top.name + end), manifest=described)
+        assert {line.partition(":")[0] for line in found} == {"Browser/extra", f"{samples.PROGRAM}/namecoin.exe"}
+
+
+def test_one_that_lies_in_a_folder_of_the_archive_is_refused(in_a_browser: Path, tmp_path: Path) -> None:
+    wrapped = tmp_path / f"{in_a_browser.name}.tar.zst"
+    emit.write_tar_zst(passed(in_a_browser), wrapped, "wrapping", EPOCH)
+    described = in_a_browser.with_name(f"{in_a_browser.name}.manifest.json")
+    assert lines(wrapped, manifest=described) == [
+        f"{wrapped.name}: expected all of it below Browser/, found wrapping"
+    ]  # fmt: skip
+
+
+def test_what_lies_beside_an_output(tmp_path: Path) -> None:
+    archive = write(tmp_path / "a.zip", "")
+    (tmp_path / "a").mkdir()
+    assert not verify.has_companions(archive)
+    write(tmp_path / manifest.SUMS, "")
+    assert verify.has_companions(archive)
+    assert not verify.has_companions(tmp_path / "a"), "a folder has no sum"
+    write(tmp_path / f"a{manifest.SUFFIX}", "{}")
+    assert verify.has_companions(tmp_path / "a")
+    assert not verify.has_companions(write(tmp_path / "a.txt", ""))

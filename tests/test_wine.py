@@ -35,6 +35,14 @@ def test_the_bundle_is_read_only_at_both_of_its_places() -> None:
     assert line.index("--bind /home /home") < line.index("--ro-bind /home/u/dist/x /home/u/dist/x")
 
 
+def test_a_folder_in_the_bundle_can_be_writable_at_both_places() -> None:
+    line = " ".join(wine.run_argv(ENGINE, a_run(writable=("Data",)), HOST))
+    for place in ("/run/wine/drive_c/bundle", "/home/u/dist/x"):
+        assert f"--ro-bind /home/u/dist/x {place} --bind /home/u/dist/x/Data {place}/Data" in line
+    elsewhere = " ".join(wine.run_argv(ENGINE, a_run(writable=("Data",), bundle=Path("/run/x")), HOST))
+    assert elsewhere.count("--bind /run/x/Data") == 1
+
+
 def test_host_folders_and_links_are_at_their_own_paths() -> None:
     line = " ".join(wine.run_argv(ENGINE, a_run(), HOST))
     assert "--bind /tmp /tmp" in line

@@ -13,7 +13,7 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Protocol
 
 from namecoin_resolver import guard, streams
@@ -71,6 +71,8 @@ class Controller:
         self._guard: guard.Guard
         #: Set while streams are looked after.
         self.serving = asyncio.Event()
+        #: After a run: whether tor had left its streams to us.
+        self.served = False
 
     @property
     def watchdog_pid(self) -> int:
@@ -92,8 +94,12 @@ class Controller:
                 await self._stand_by(run.events, run.tor)
             finally:
                 self.serving.clear()
-                cleared = await run.stop()
-                await self._guard.leave(done=cleared)
+                self.served = run.accepted
+                await _to_the_end(self._leave(run))
+
+    async def _leave(self, run: _Run) -> None:
+        cleared = await run.stop()
+        await self._guard.leave(done=cleared)
 
     @contextlib.asynccontextmanager
     async def _connected(self, event: Callable[[tuple[str, ...]], None] | None = None) -> AsyncIterator[Connection]:
@@ -149,6 +155,8 @@ class _Run:
         self._isolation = isolation
         self._limit = limit
         self._bootstrapped = bootstrapped
+        #: Tor has left its streams to us.
+        self.accepted = False
         self._serving = False
         self._lookups: dict[str, asyncio.Task[None]] = {}
         #: Streams dealt with whose CONTROLLER_WAIT may be still to come.
@@ -159,6 +167,7 @@ class _Run:
         self._serving = True
         _accepted("SETEVENTS", await self.events.listen(_EVENTS))
         _accepted("SETCONF", await self.tor.command(f"SETCONF {OPTION}=1"))
+        self.accepted = True
         await self._sweep()
         phase = await self.tor.command("GETINFO status/bootstrap-phase")
         self._status_client(phase.value("status/bootstrap-phase"))
@@ -265,6 +274,20 @@ class _Run:
         if self._bootstrapped is not None and re.search(r"\bBOOTSTRAP PROGRESS=100\b", text):
             bootstrapped, self._bootstrapped = self._bootstrapped, None
             bootstrapped()
+
+
+async def _to_the_end(work: Coroutine[None, None, None]) -> None:
+    """Await what is bounded in time and has to be done, also while being cancelled."""
+    task = asyncio.create_task(work)
+    cancelled = None
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+    if cancelled is not None:
+        raise cancelled
+    task.result()
 
 
 def _accepted(command: str, reply: Reply) -> None:

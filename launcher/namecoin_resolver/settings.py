@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from namecoin_resolver.errors import SettingsError as SettingsError
 from namecoin_resolver.rpc import Endpoint
 
 DEFAULT_PORT = "8336"
@@ -28,10 +29,6 @@ _ENVIRONMENT = {
     "config": "NAMECOIN_RPC_CONFIG",
 }
 _FROM_FILE = ("rpcport", "rpcuser", "rpcpassword")
-
-
-class SettingsError(Exception):
-    """Settings that cannot be used; the text says which, and what is wanted."""
 
 
 @dataclass(frozen=True, slots=True)

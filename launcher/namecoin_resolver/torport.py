@@ -13,18 +13,17 @@ import re
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import stem
 import stem.connection
 import stem.socket
 import stem.util.log
 
-from namecoin_resolver.settings import SettingsError
+from namecoin_resolver.address import Address as Address
+from namecoin_resolver.address import from_environment as from_environment
 
-DEFAULT_HOST = "127.0.0.1"
-DEFAULT_PORT = "9151"
 #: Seconds for connecting, and for each answer until we are let in.
 _LIMIT = 10.0
 _EVENT = "650"
@@ -38,32 +37,6 @@ stem.util.log.get_logger().disabled = True
 
 class TorError(Exception):
     """Tor's control port cannot be used, or not any longer; the text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where the control port is, and what opens it: ``password``, or ``cookie`` (a file), or what tor itself says."""
-
-    host: str = DEFAULT_HOST
-    port: int = int(DEFAULT_PORT)
-    password: str | None = field(default=None, repr=False)
-    cookie: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
-
-
-def from_environment(environ: Mapping[str, str]) -> Address:
-    """By Tor Browser's variables TOR_CONTROL_HOST, _PORT, _PASSWD, _COOKIE_AUTH_FILE; raises ``SettingsError``."""
-    port = environ.get("TOR_CONTROL_PORT") or DEFAULT_PORT
-    if re.fullmatch(r"[0-9]{1,5}", port) is None or not 1 <= int(port) <= 65535:
-        raise SettingsError(f"TOR_CONTROL_PORT: expected a number from 1 to 65535, found {port[:40]}")
-    return Address(
-        environ.get("TOR_CONTROL_HOST") or DEFAULT_HOST,
-        int(port),
-        environ.get("TOR_CONTROL_PASSWD") or None,
-        environ.get("TOR_CONTROL_COOKIE_AUTH_FILE") or None,
-    )
 
 
 def secret(password: str) -> str:

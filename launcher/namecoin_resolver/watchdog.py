@@ -10,22 +10,23 @@ the socket is inherited, or on Windows duplicated.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
-from typing import BinaryIO
+
+# Type checkers take it for true; ``typing`` and what else is left out here would cost a megabyte.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
 
 READY, DONE = b"ready\n", b"done\n"
 OPTION = "__LeaveStreamsUnattached"
 #: Seconds that tor may take for an answer.
 _LIMIT = 10.0
-_WAITING = re.compile(r"(\S+) (?:NEW|NEWRESOLVE|CONTROLLER_WAIT) \S+ (\S+)")
-_BIT = re.compile(r"\.bit(\.onion)?\.?:\d+\Z", re.IGNORECASE)
+_WAITING = ("NEW", "NEWRESOLVE", "CONTROLLER_WAIT")
 #: CLOSESTREAM's RESOLVEFAILED.
 _RESOLVE_FAILED = 2
 
@@ -41,9 +42,11 @@ def main() -> int:
     replies = tor.makefile("rb")
     # The connection is good, and the controller may set the option.
     ask(tor, replies, f"GETCONF {OPTION}")
-    with contextlib.suppress(OSError):
-        # A controller that has just been killed reads nothing.
+    try:  # noqa: SIM105 # contextlib is left out
         os.write(1, READY)
+    except OSError:
+        # A controller that has just been killed reads nothing.
+        pass
     tor.settimeout(None)
     threading.Thread(target=_end_with, args=(tor,), daemon=True).start()
     if controller.readline() == DONE:
@@ -57,13 +60,17 @@ def rescue(tor: socket.socket, replies: BinaryIO) -> None:
     """Take the option back, then deal with the streams that wait. Raises ``OSError`` if tor is gone."""
     ask(tor, replies, f"SETCONF {OPTION}=0")
     for line in ask(tor, replies, "GETINFO stream-status"):
-        match = _WAITING.match(line.removeprefix("stream-status="))
-        if match is None:
-            continue
-        stream, target = match.groups()
-        # Refused for streams that are gone or already attached, which is as good.
-        refuse = _BIT.search(target) is not None
-        ask(tor, replies, f"CLOSESTREAM {stream} {_RESOLVE_FAILED}" if refuse else f"ATTACHSTREAM {stream} 0")
+        stream, status, _, target, *_ = [*line.removeprefix("stream-status=").split(" "), "", "", ""]
+        if status in _WAITING:
+            # Refused for streams that are gone or already attached, which is as good.
+            command = f"CLOSESTREAM {stream} {_RESOLVE_FAILED}" if is_bit(target) else f"ATTACHSTREAM {stream} 0"
+            ask(tor, replies, command)
+
+
+def is_bit(target: str) -> bool:
+    """Whether a stream's target, ``HOST:PORT``, is for .bit or .bit.onion."""
+    host = target.rpartition(":")[0].lower().removesuffix(".").removesuffix(".onion")
+    return host.endswith(".bit")
 
 
 def ask(tor: socket.socket, replies: BinaryIO, command: str) -> list[str]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from packager.audit.facts import Facts
 from packager.audit.model import WHOLE, Hit
 from packager.audit.policy import Policy
+from packager.layout import layout_of
 from packager.nativecode import HEAD, native_kind
-from packager.stage import LICENCES
 
 #: Kinds of sources (:class:`packager.manifest.SourceRecord`) that are compiled by a build.
 _BUILT = ("component", "launcher")
@@ -58,8 +58,9 @@ def licences(facts: Facts, _policy: Policy) -> Iterator[Hit]:
             severity="note",
         )
         return
+    layout = layout_of(entry.path for entry in facts.files)
     for source in facts.known.sources:
-        folder = f"{LICENCES}/{source.name}/"
+        folder = layout.licence_folder(source.name)
         if not any(entry.size and entry.path.startswith(folder) for entry in facts.files):
             yield Hit(WHOLE, f"has no licence text of {source.name} ({source.licence}), expected one in {folder}")
 

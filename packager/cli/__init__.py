@@ -14,12 +14,12 @@ from typing import NoReturn
 
 import click
 
-from packager.cli import check, deps, files, make, verify
+from packager.cli import check, deps, files, install, make, verify, why
 from packager.cli.common import packager
 from packager.console import ConsoleReporter
 from packager.errors import PackagerError, SpecError
 
-__all__ = ["check", "deps", "files", "main", "make", "verify"]
+__all__ = ["check", "deps", "files", "install", "main", "make", "verify", "why"]
 
 INTERRUPTED = 130
 

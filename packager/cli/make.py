@@ -209,7 +209,11 @@ def run(
     timeout: float | None,
     variables: tuple[str, ...],
 ) -> None:
-    """Run a bundle's entry point, or its python, under Wine; stdin, stdout, stderr and the exit code pass through."""
+    """Run a bundle's entry point, or its python, under Wine; stdin, stdout, stderr and the exit code pass through.
+
+    DIR is what `packager build` made, or a Tor Browser's folder that a bundle was installed into. The program sees it
+    as C:\\bundle, read-only; in a Tor Browser's folder it may write to Browser/TorBrowser/Data, if that is there.
+    """
     from packager import run as runner
     from packager import wineroot
 

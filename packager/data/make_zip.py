@@ -11,7 +11,7 @@ import zipfile
 
 
 def main(folder: str, target: str, prefix: str, epoch: int) -> None:
-    """Walk FOLDER sorted by path bytes and write every file below PREFIX/."""
+    """Walk FOLDER sorted by path bytes and write every file, below PREFIX/ unless that is empty."""
     when = time.gmtime(epoch)[:6]
     paths = []
     for parent, folders, names in os.walk(folder):
@@ -20,7 +20,7 @@ def main(folder: str, target: str, prefix: str, epoch: int) -> None:
     with zipfile.ZipFile(target, "w") as archive:
         for path in sorted(paths, key=os.fsencode):
             name = os.path.relpath(path, folder).replace(os.sep, "/")
-            info = zipfile.ZipInfo(f"{prefix}/{name}", when)
+            info = zipfile.ZipInfo(f"{prefix}/{name}" if prefix else name, when)
             info.create_system = 3
             info.external_attr = (0o100755 if name.lower().endswith(".exe") else 0o100644) << 16
             info.compress_type = zipfile.ZIP_DEFLATED

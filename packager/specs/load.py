@@ -275,6 +275,8 @@ def load_bundle(project: Project, spec: str) -> model.Bundle:
         raise SpecError.at(
             file, "dependencies.lock", "a lock that is there", f"{bundle.dependencies.lock}: no such file"
         )
+    if bundle.modules is not None and not (project.specs / bundle.modules.trace).is_file():
+        raise SpecError.at(file, "modules.trace", "a trace that is there", f"{bundle.modules.trace}: no such file")
     names = [point.name.lower() for point in bundle.entry_points]
     for number, name in enumerate(names):
         if name in names[:number]:

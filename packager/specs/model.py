@@ -153,6 +153,8 @@ class Application(Frozen, frozen=True):
 
     install: Annotated[tuple[Install, ...], Meta(min_length=1)]
     patches: tuple[RelativePath, ...] = ()
+    #: Packages of launcher/ that go with it.
+    launcher: tuple[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$")], ...] = ()
 
 
 class Generated(Frozen, frozen=True):
@@ -196,10 +198,29 @@ class Prune(Frozen, frozen=True):
     reason: NonEmpty
 
 
+class ModuleRule(Frozen, frozen=True):
+    """A module that is kept or dropped against what imports say, and why. A rule without effect is an error."""
+
+    module: Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")]
+    reason: NonEmpty
+
+
+class Modules(Frozen, frozen=True):
+    """Modules are left out that no import and no traced run leads to.
+
+    ``path`` are folders of sys.path before those of the interpreter's ``._pth`` file, as paths in the bundle.
+    """
+
+    trace: RelativePath
+    path: tuple[RelativePath, ...] = ()
+    keep: tuple[ModuleRule, ...] = ()
+    drop: tuple[ModuleRule, ...] = ()
+
+
 class EntryPoint(Frozen, frozen=True):
     """An executable stub in the bundle's top folder that runs a Python module."""
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_ -]*[A-Za-z0-9_-])?$")]
     module: Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$")]
     console: bool
     description: NonEmpty
@@ -217,7 +238,7 @@ class Bundle(Frozen, frozen=True):
     purl: NonEmpty
     epoch: Annotated[int, Meta(ge=315532800, le=4294967295)]
     targets: Annotated[tuple[Target, ...], Meta(min_length=1)]
-    layout: Literal["portable"]
+    layout: Literal["portable", "tor-browser"]
     toolchain: Name
     interpreter: Name
     archives: tuple[Literal["tar.zst", "zip"], ...]
@@ -230,6 +251,7 @@ class Bundle(Frozen, frozen=True):
     generated: tuple[Generated, ...] = ()
     native: tuple[Native, ...] = ()
     prune: tuple[Prune, ...] = ()
+    modules: Modules | None = None
 
 
 class BundleLock(Frozen, frozen=True):

@@ -11,11 +11,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from packager.audit import Finding, Known, audit
+from packager.audit import Finding, Known, audit, errors
 from packager.audit.model import Rule
 from packager.audit.rules import RULES
 from packager.deps.names import windows_key
 from packager.formats import gzip
+from packager.layout import TOR_BROWSER
 from packager.pe.normalise import normalise
 from tests.audit import samples
 from tests.audit.samples import DYNAMIC_BASE, EPOCH, HARDENED, HIGH_ENTROPY_VA, NX_COMPAT, pe, policy, pyc, write
@@ -596,3 +597,14 @@ def test_a_full_file_that_was_never_normalised(bundle: Path) -> None:
     write(bundle, "python/a.dll", build(FULL, delay=()))
     found_fields = next(f.message for f in samples.examine(bundle) if f.rule == "normalised")
     assert found_fields.startswith(f"not normalised to epoch {EPOCH}: COFF TimeDateStamp, CheckSum, ")
+
+
+def test_licence_texts_are_looked_for_where_the_layout_has_them(tmp_path: Path) -> None:
+    for path, (_, content) in samples.FILES.items():
+        write(tmp_path, TOR_BROWSER.place(path), content)
+    provenance = {TOR_BROWSER.place(path): source for path, source in samples.KNOWN.provenance.items()}
+    known = Known(samples.SOURCES, provenance)
+    assert errors(audit(tmp_path, policy(), EPOCH, known)) == ()
+    (tmp_path / TOR_BROWSER.place("licenses/cpython/LICENSE")).write_bytes(b"")
+    (found,) = errors(audit(tmp_path, policy(), EPOCH, known))
+    assert "expected one in Browser/TorBrowser/Docs/Licenses/Namecoin/cpython/" in found.message

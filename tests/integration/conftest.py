@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from packager.layout import Layout, layout_in
 from tests import corpus
 
 ROOT = Path(__file__).parents[2]
@@ -107,6 +108,13 @@ class BuiltBundle:
     out: Path
     document: dict[str, Any]
 
+    @property
+    def layout(self) -> Layout:
+        """Where its parts lie in the folder."""
+        found = layout_in(self.folder)
+        assert found is not None
+        return found
+
     def run(self, *arguments: str | Path, python: bool = False, **options: Any) -> subprocess.CompletedProcess[bytes]:
         """Run its entry point, or its python, through `packager run`."""
         switches = ["--python"] if python else []
@@ -153,9 +161,18 @@ def electrum_nmc(out: Path) -> BuiltBundle:
     return built
 
 
-@pytest.fixture(params=["electrum", "electrum_nmc"])
+@pytest.fixture(scope="session")
+def electrum_nmc_wallet(out: Path) -> BuiltBundle:
+    """The bundle ``electrum-nmc-wallet``; skipped where its repository cannot be reached."""
+    built = _built("electrum-nmc-wallet", out)
+    if isinstance(built, str):
+        pytest.skip(built)
+    return built
+
+
+@pytest.fixture(params=["electrum", "electrum_nmc", "electrum_nmc_wallet"])
 def bundle(request: pytest.FixtureRequest) -> BuiltBundle:
-    """Each of the two bundles in turn."""
+    """Each of the bundles in turn."""
     found: BuiltBundle = request.getfixturevalue(request.param)
     return found
 

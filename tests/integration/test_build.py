@@ -49,14 +49,14 @@ def test_a_launcher_line_rebuilds_only_what_depends_on_it(electrum: BuiltBundle,
     project = copy_project(tmp_path / "project")
     stub = project / "launcher/stub.c"
     stub.write_text(stub.read_text() + f"/* {time.time_ns()} */\n")
-    assert anew(project, tmp_path / "out") == {"launcher", "stage", "normalise", "audit", "emit", "publish"}
+    assert anew(project, tmp_path / "out") == {"launcher", "assemble", "stage", "normalise", "audit", "emit", "publish"}
 
 
 def test_a_prune_rule_rebuilds_only_what_depends_on_it(electrum: BuiltBundle, tmp_path: Path) -> None:
     project = copy_project(tmp_path / "project")
     spec = project / "bundle_specs/electrum.toml"
     spec.write_text(spec.read_text() + prune_rule("this"))
-    assert anew(project, tmp_path / "out") == {"stage", "normalise", "audit", "emit", "publish"}
+    assert anew(project, tmp_path / "out") == {"assemble", "stage", "normalise", "audit", "emit", "publish"}
     assert not (tmp_path / "out" / electrum.folder.name / "python/Lib/this.pyc").exists()
 
 

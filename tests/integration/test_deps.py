@@ -72,13 +72,14 @@ def test_each_sample_that_mingw_makes_is_found(
 def test_a_bundle_finds_all_it_needs(bundle: BuiltBundle, windows: Windows) -> None:
     graph = analyse([bundle.folder], windows)
     assert graph.ok, [str(finding) for finding in graph.findings]
-    assert graph.by_id["python/python.exe"].root
+    place = bundle.layout.place
+    assert graph.by_id[place("python/python.exe")].root
     rules = {edge.name.lower(): edge.rule for edge in graph.edges if edge.via == "import"}
     assert rules["python313.dll"] == "application-folder"
     assert rules["kernel32.dll"] == "known-dll"
     assert rules["version.dll"] == "system32"
     shown = text.plain(tree.why(graph, "version.dll")).splitlines()
-    assert shown[:2] == ["version.dll  Windows", "└── python/python313.dll  imports, 3 symbols"]
+    assert shown[:2] == ["version.dll  Windows", f"└── {place('python/python313.dll')}  imports, 3 symbols"]
     named = {load.name: load.target for load in graph.runtime}
     assert (named["libsecp256k1-0.dll"] or "").endswith("/electrum/libsecp256k1-0.dll")
 

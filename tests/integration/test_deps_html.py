@@ -273,7 +273,8 @@ def test_a_real_bundle(page: Page, bundle: BuiltBundle, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr.decode()
     page.open(path.as_uri())
     assert page.text("#verdict") == "no errors"
-    assert page.evaluate(f"document.querySelector('{node('python/python.exe')}').matches('.root')")
+    python = node(bundle.layout.place("python/python.exe"))
+    assert page.evaluate(f"document.querySelector('{python}').matches('.root')")
     page.click(node("windows:version.dll"))
     assert "Why it is there python.exe → python313.dll → version.dll" in page.text("#panel")
 

@@ -18,8 +18,15 @@ from tests.integration.conftest import BuiltBundle, packager_running
 SEED = "wild father tree among universe such mobile favorite target dynamic credit identify"
 FIRST_ADDRESS = {"electrum": "tb1q4794m2uuw9jmjszmplfj4wvvr5j272fpeq3tt2"}
 #: The same key with Namecoin's prefix.
-FIRST_ADDRESS["electrum-nmc"] = "tn1q4794m2uuw9jmjszmplfj4wvvr5j272fprldemj"
-VERSIONS = {"electrum": "4.3.4", "electrum-nmc": "4.0.6"}
+FIRST_ADDRESS["electrum-nmc-wallet"] = "tn1q4794m2uuw9jmjszmplfj4wvvr5j272fprldemj"
+VERSIONS = {"electrum": "4.3.4", "electrum-nmc-wallet": "4.0.6"}
+
+
+@pytest.fixture(params=["electrum", "electrum_nmc_wallet"])
+def bundle(request: pytest.FixtureRequest) -> BuiltBundle:
+    """Each of the wallets in turn."""
+    found: BuiltBundle = request.getfixturevalue(request.param)
+    return found
 
 
 def name(bundle: BuiltBundle) -> str:
@@ -38,7 +45,7 @@ def test_a_wallet_is_restored_from_its_seed(bundle: BuiltBundle, tmp_path: Path)
 
 
 def test_the_windowless_twin_runs_too(bundle: BuiltBundle, tmp_path: Path) -> None:
-    entry = f"{name(bundle)}w"
+    entry = {"electrum": "electrumw", "electrum-nmc-wallet": "electrum-nmcw"}[name(bundle)]
     data = tmp_path / "fresh"
     done = bundle.run("-D", data, "restore", SEED, "--testnet", "--offline", switches=["--entry", entry])
     assert done.returncode == 0, done.stderr

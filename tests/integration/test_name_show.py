@@ -96,20 +96,13 @@ def wait_for(client: Daemon, height: int | None) -> None:
 
 
 @pytest.fixture(scope="module")
-def honest(electrum_nmc: BuiltBundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+def honest(electrum_nmc_wallet: BuiltBundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A daemon with an honest server."""
-    with resolving(electrum_nmc, tmp_path_factory.mktemp("honest") / "fresh") as client:
+    with resolving(electrum_nmc_wallet, tmp_path_factory.mktemp("honest") / "fresh") as client:
         yield client
 
 
-def _parameters() -> Iterator[Any]:
-    for case in scenario.CASES:
-        # Strict: when the patch is in, this has to go.
-        bug = pytest.mark.xfail(strict=True, reason=f"nc4.0.6 says {case.upstream!r}: {case.about}")
-        yield pytest.param(case, id=case.name, marks=[bug] if case.upstream else [])
-
-
-@pytest.mark.parametrize("case", list(_parameters()))
+@pytest.mark.parametrize("case", scenario.CASES, ids=lambda case: case.name)
 def test_a_name_ends_as_it_has_to(honest: Daemon, case: scenario.Case) -> None:
     assert honest.show(case.name) == (case.outcome, case.shown)
 
@@ -144,7 +137,6 @@ def test_a_server_cannot_make_up_a_value(honest: Daemon, name: str, fault: str) 
     assert honest.show(name)[0] == "found"
 
 
-@pytest.mark.xfail(strict=True, reason="nc4.0.6 takes a transaction's height from the history, not from its proof")
 @pytest.mark.parametrize("name", ["d/expired", "d/long-expired", "d/fresh"])
 def test_a_server_cannot_make_up_an_age(honest: Daemon, name: str) -> None:
     honest.network.command("fault", "later-height")
@@ -155,17 +147,17 @@ def test_a_server_cannot_make_up_an_age(honest: Daemon, name: str) -> None:
 
 
 @pytest.mark.parametrize("fault", ["no-headers", "broken-headers"])
-def test_without_the_headers_nothing_is_found(electrum_nmc: BuiltBundle, tmp_path: Path, fault: str) -> None:
-    with resolving(electrum_nmc, tmp_path / "fresh", "--fault", fault, synchronised=False) as client:
+def test_without_the_headers_nothing_is_found(electrum_nmc_wallet: BuiltBundle, tmp_path: Path, fault: str) -> None:
+    with resolving(electrum_nmc_wallet, tmp_path / "fresh", "--fault", fault, synchronised=False) as client:
         for name in ("d/example", "d/oldest"):
             kind, value = client.show(name)
             assert value is None
             assert kind in (Kind.NOT_SYNCHRONISED.value, Kind.UNAVAILABLE.value)
 
 
-def test_names_age_with_each_block(electrum_nmc: BuiltBundle, tmp_path: Path) -> None:
+def test_names_age_with_each_block(electrum_nmc_wallet: BuiltBundle, tmp_path: Path) -> None:
     given = scenario.to_onion(scenario.onion("given"))
-    with resolving(electrum_nmc, tmp_path / "fresh", "--value", f"d/given={given.decode()}") as client:
+    with resolving(electrum_nmc_wallet, tmp_path / "fresh", "--value", f"d/given={given.decode()}") as client:
         assert client.show("d/given") == ("found", given)
         assert client.show("d/oldest")[0] == "found"
         assert client.show("d/nearly")[0] == "not registered"
@@ -175,12 +167,12 @@ def test_names_age_with_each_block(electrum_nmc: BuiltBundle, tmp_path: Path) ->
         assert client.show("d/given") == ("found", given)
 
 
-def test_each_stream_id_has_a_connection_of_its_own(electrum_nmc: BuiltBundle, tmp_path: Path) -> None:
+def test_each_stream_id_has_a_connection_of_its_own(electrum_nmc_wallet: BuiltBundle, tmp_path: Path) -> None:
     # The server has several addresses, for as many connections in store.
     port = 50002
     peers = [f"--peer=127.0.0.{number}:{port}" for number in range(2, 10)]
     arguments = ["--tls", "--host=0.0.0.0", f"--port={port}", *peers]
-    with resolving(electrum_nmc, tmp_path / "fresh", *arguments, isolated=True) as client:
+    with resolving(electrum_nmc_wallet, tmp_path / "fresh", *arguments, isolated=True) as client:
         _fill_store(client)
         used = [_connections(client, stream_id) for stream_id in ("one", "two", "one")]
     assert used[0] == used[2]

@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import os
 import re
-import shutil
 import signal
 import statistics
 import time
@@ -27,6 +26,7 @@ from namecoin_resolver.outcome import Kind, Outcome
 from namecoin_resolver.torport import Address, Connection
 
 from tests.launcher.test_controller import Names, alive, controlled, ended, program, run
+from tests.tor import program as debian
 
 OPTION = "__LeaveStreamsUnattached"
 TORRC = """DataDirectory {folder}/data
@@ -111,11 +111,13 @@ async def running(folder: Path, flags: str = "", more: str = "") -> AsyncIterato
     (folder / "control").unlink(missing_ok=True)
     with (folder / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            "tor", "--defaults-torrc", "/dev/null", "-f", str(folder / "torrc"), stdout=log, stderr=log
-        )
+            debian.find().tor, "--defaults-torrc", "/dev/null", "-f", str(folder / "torrc"),
+            env=debian.find().env, stdout=log, stderr=log,
+        )  # fmt: skip
     control = None
     try:
-        while not (folder / "control").exists():
+        # The cookie may come after the port.
+        while not ((folder / "control").exists() and (folder / "data" / "control_auth_cookie").exists()):
             assert process.returncode is None, (folder / "log").read_text()
             await asyncio.sleep(0.02)
         port = int((folder / "control").read_text().rpartition(":")[2])
@@ -136,8 +138,10 @@ async def running(folder: Path, flags: str = "", more: str = "") -> AsyncIterato
 
 
 def scenario(folder: Path, test: Callable[[Tor], Coroutine[Any, Any, None]], flags: str = "", more: str = "") -> None:
-    if shutil.which("tor") is None:
-        pytest.skip("tor is not installed: apt-get install tor")
+    try:
+        debian.find()
+    except debian.MissingError as exc:
+        pytest.skip(str(exc))
 
     async def main() -> None:
         async with running(folder, flags, more) as tor:
@@ -234,8 +238,9 @@ def test_a_reload_drops_the_option_for_a_moment_only(tmp_path: Path) -> None:
 def test_let_in_by_password(tmp_path: Path) -> None:
     async def test(tor: Tor) -> None:
         done = await asyncio.create_subprocess_exec(
-            "tor", "--quiet", "--hash-password", r"it's a \ secret", stdout=asyncio.subprocess.PIPE
-        )
+            debian.find().tor, "--quiet", "--hash-password", r"it's a \ secret",
+            env=debian.find().env, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
         hashed = (await done.communicate())[0].decode().split()[-1]
         await tor.control.command(f"SETCONF CookieAuthentication=0 HashedControlPassword={hashed}")
         for password in (r"it's a \ secret", r'"it\'s a \\ secret"', rb"it's a \ secret".hex()):

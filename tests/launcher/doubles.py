@@ -88,8 +88,11 @@ class Daemon:
         # What was accepted last begins to be served a turn or two of the loop later; then a client's end has to be seen.
         for _ in range(5):
             await asyncio.sleep(0)
-        while self._serving:
-            await asyncio.wait(self._serving)
+        if self._serving:
+            _, waiting = await asyncio.wait(self._serving, timeout=5)
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

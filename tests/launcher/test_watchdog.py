@@ -107,6 +107,31 @@ def test_closing_the_controllers_end_does_not_shut_the_connection_down(tmp_path:
 
 def test_it_imports_little() -> None:
     """It stands by all the time: asyncio, stem and the resolver would cost four times its memory."""
-    code = f"import runpy, sys; runpy.run_path({watchdog.__file__!r}); print(*sorted(sys.modules))"
+    code = (
+        f"import sys; sys.path.insert(0, {os.path.dirname(watchdog.__file__)!r}); import watchdog; print(*sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
-    assert not {"asyncio", "stem", "subprocess", "ssl", "namecoin_resolver"} & set(done.stdout.split())
+    loaded = set(done.stdout.split())
+    assert "watchdog" in loaded
+    assert not loaded & {"asyncio", "contextlib", "namecoin_resolver", "re", "ssl", "stem", "subprocess", "typing"}
+
+
+@pytest.mark.parametrize(
+    ("target", "bit"),
+    [
+        ("a.bit:80", True),
+        ("A.BIT.:80", True),
+        ("a.b.bit.onion:443", True),
+        ("a.Bit.Onion.:443", True),
+        (".bit:0", True),
+        ("bit:80", False),
+        ("a.bit", False),
+        ("a.bit.com:80", False),
+        ("abit:80", False),
+        ("a.onion:80", False),
+        ("[::1]:80", False),
+        ("", False),
+    ],
+)
+def test_what_an_exit_must_not_see(target: str, bit: bool) -> None:
+    assert watchdog.is_bit(target) is bit

@@ -85,7 +85,10 @@ class Tor:
         for _ in range(5):
             await asyncio.sleep(0)
         while self._serving:
-            await asyncio.wait(self._serving)
+            # Also on those who came while it died.
+            for client in self.clients:
+                client.writer.close()
+            await asyncio.wait(self._serving, timeout=0.05)
 
     def die(self) -> None:
         """Stop listening and hang up on everybody."""

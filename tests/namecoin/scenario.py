@@ -43,8 +43,7 @@ class Step:
 class Case:
     """A name: what was done to it, and how a look-up of it has to end.
 
-    ``outcome`` is the resolver's word for it, ``shown`` the value that name_show gives. ``upstream`` is how it ends with
-    nc4.0.6 as it was released, where that is something else.
+    ``outcome`` is the resolver's word for it, ``shown`` the value that name_show gives.
     """
 
     name: str
@@ -52,7 +51,6 @@ class Case:
     steps: tuple[Step, ...]
     outcome: str
     shown: bytes | None = None
-    upstream: str | None = None
 
 
 def onion(seed: str) -> str:
@@ -104,9 +102,11 @@ def _cases() -> Iterator[Case]:
     yield none("d/long-expired", "expired", "expired long ago", Step(90, first))
     yield none("d/contested", "not registered", "expired, and registered anew too late to count", Step(75, first), Step(5, second))  # fmt: skip
 
-    newer = "a newer operation that does not count yet hides an older one that does"
-    yield Case("d/renewing", newer, (Step(22, first), Step(3, second, update=True)), "found", first, "not registered")
-    yield Case("d/changing", f"{newer}: in the mempool", (Step(22, first), Step(0, second, update=True)), "found", first, "not registered")  # fmt: skip
+    older = "until a newer operation counts, the one before it does"
+    yield Case("d/renewing", older, (Step(22, first), Step(3, second, update=True)), "found", first)
+    yield Case(
+        "d/changing", f"{older}: in the mempool", (Step(22, first), Step(0, second, update=True)), "found", first
+    )
 
 
 CASES = tuple(_cases())
