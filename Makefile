@@ -3,6 +3,7 @@
 # test           everything: style, types, fast tests, and the tests that build, run Wine and use package mirrors
 # check          style, types and the fast tests: no root, no network, no Wine, a minute or two
 # test-tor       of these, what runs in a private Tor network: look-ups through tor under Wine, kills, Chromium
+# test-cpython   CPython's own tests on the interpreter under Wine, against tests/cpython/expected.toml: half an hour
 # schemas        write docs/schema/ from the types
 # bench          time the packager's own work
 # bench-resolver time the .bit payload under Wine in a private Tor network, and weigh it
@@ -13,7 +14,7 @@ ARGS ?=
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup bundle test test-tor check lint unit schemas bench bench-resolver clean
+.PHONY: setup bundle test test-tor test-cpython check lint unit schemas bench bench-resolver clean
 
 setup: .venv/.installed
 
@@ -49,6 +50,9 @@ test-tor: setup
 	./scripts/install-machine-packages --tests
 	$(BIN)/pytest -s tests/tor tests/integration/test_tor_controller.py tests/integration/test_tor_native.py \
 		tests/integration/test_tor_bundle.py $(ARGS)
+
+test-cpython: setup
+	$(BIN)/python -m tests.cpython $(ARGS)
 
 schemas: setup
 	$(BIN)/python scripts/make-schemas

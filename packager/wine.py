@@ -24,6 +24,7 @@ BUNDLE_DRIVE_PATH = PureWindowsPath("C:/bundle")
 TEMPLATE_TIMEOUT = 300
 
 _PREFIX = "/run/wine"
+_PROCESSORS = "/sys/devices/system/cpu"
 _TEMPLATE = "/run/template"
 _BUNDLE = f"{_PREFIX}/drive_c/bundle"
 #: Debian's Wine keeps the server's socket in /run/user/UID/wine when that folder is there, else it litters /tmp.
@@ -164,6 +165,8 @@ def _base(root: Path, *, network: bool) -> list[str]:
     if not network:
         line += ["--unshare-net"]
     line += ["--tmpfs", "/", "--proc", "/proc", "--dev", "/dev", "--ro-bind", str(root / "usr"), "/usr"]
+    # Wine counts the processors there.
+    line += ["--ro-bind-try", _PROCESSORS, _PROCESSORS]
     for name in ("bin", "lib", "lib64", "sbin"):
         line += ["--symlink", f"usr/{name}", f"/{name}"]
     for name in _ETC:

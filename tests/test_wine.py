@@ -80,6 +80,11 @@ def test_the_environment_is_fixed_but_for_what_is_given(monkeypatch: pytest.Monk
     assert "SECRET" not in found
 
 
+def test_wine_sees_the_processors_and_nothing_else_of_sys() -> None:
+    argv = wine.run_argv(ENGINE, a_run(), HOST)
+    assert [word for word in argv if word.startswith("/sys")] == ["/sys/devices/system/cpu"] * 2
+
+
 def test_a_run_ends_with_its_program_and_its_caller() -> None:
     argv = wine.run_argv(ENGINE, a_run(), HOST)
     assert "--die-with-parent" in argv

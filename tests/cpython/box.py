@@ -185,19 +185,9 @@ def argv(wine: Wine, interpreter: Interpreter, results: Path) -> list[str]:
         line += ["--unshare-user", "--uid", "0", "--gid", "0"]
     # Wine counts the processors in /sys.
     line += [
-        "--tmpfs",
-        "/",
-        "--proc",
-        "/proc",
-        "--dev",
-        "/dev",
-        "--ro-bind",
-        "/sys",
-        "/sys",
-        "--ro-bind",
-        str(wine.root / "usr"),
-        "/usr",
-    ]
+        "--tmpfs", "/", "--proc", "/proc", "--dev", "/dev", "--ro-bind", "/sys", "/sys",
+        "--ro-bind", str(wine.root / "usr"), "/usr",
+    ]  # fmt: skip
     for name in ("bin", "lib", "lib64", "sbin"):
         line += ["--symlink", f"usr/{name}", f"/{name}"]
     for name in ("alternatives", "fonts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "nsswitch.conf"):
