@@ -2,8 +2,9 @@
 
 It is a sandbox with processes, network (a loopback) and files of its own: the Wine root read-only, and in memory the
 prefix, a copy of the interpreter as ``C:\\python`` that tests may write to, and a folder for each file as ``C:\\t\\N``.
-A shell in it takes one order per line on stdin, ``N SECONDS LIMIT PROGRAM MODULE RESOURCES``, runs the file, removes what processes
-and files it left, and answers ``N CODE``.
+``C:\\build`` is the same interpreter in the form of a build tree, made when a file first wants it. A shell in it takes one order
+per line on stdin, ``N SECONDS LIMIT TREE PROGRAM MODULE RESOURCES``, runs the file, removes what processes and files it left,
+and answers ``N CODE``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from packager.errors import MachineError
 from packager.wine import Wine
+from tests.cpython import windows
 from tests.cpython.interpreter import Interpreter
 
 #: What can be run inside: :attr:`Job.program` is one of these without its suffix.
@@ -26,6 +28,8 @@ PROGRAMS = tuple(Path(__file__).with_name(name) for name in ("inside.py", "probe
 TELL, ANSWER = 10, 60
 #: How long Wine may take to start, in seconds: 4 s is usual.
 START = 300
+#: In the folder of results: where the sandbox's drive is mounted, and what windows.py makes.
+DISK, WINDOWS = "disk", "windows"
 
 _ENV = {
     "HOME": "/run/home",
@@ -45,6 +49,9 @@ printf '%s\n' 'echo 7/tcp' 'echo 7/udp' 'daytime 13/tcp' 'ftp 21/tcp' 'telnet 23
   'domain 53/udp' 'http 80/tcp' 'pop3 110/tcp' 'https 443/tcp' >/etc/services
 printf '%s\n' 'ip 0 IP' 'icmp 1 ICMP' 'tcp 6 TCP' 'udp 17 UDP' 'ipv6 41 IPv6' >/etc/protocols
 cp --recursive --no-dereference --no-preserve=mode /run/template/. /run/wine
+cat /run/windows/machine.reg >>/run/wine/system.reg
+rm -f /run/wine/drive_c/windows/system32/locale.nls
+cp /run/windows/locale.nls /run/wine/drive_c/windows/system32/locale.nls
 # A console is a window, for Wine; there is no screen to draw it on, but with this driver it can be.
 printf '%s\n' '' '[Software\\Wine\\Drivers] 1735689600' '"Graphics"="null"' >>/run/wine/user.reg
 # Without a drive for /, a path like /bin/bash is one on C: as on Windows, and not Linux's. The results have a drive.
@@ -55,6 +62,14 @@ cp --recursive --no-preserve=mode /run/python "$c/python"
 # A module of a folder of its own, not a script: tests look at the specification of __main__.
 mkdir -p "$c/t" "$c/runner"
 cp /run/programs/*.py "$c/runner"
+
+# As Visual Studio builds it: the .pyd files lie beside python.exe, and pybuilddir.txt says so.
+build_tree() {
+  cp --recursive --no-preserve=mode /run/python "$c/build"
+  mv "$c/build/DLLs/"* "$c/build/"
+  rmdir "$c/build/DLLs"
+  : >"$c/build/pybuilddir.txt"
+}
 
 # Programs of Wine's own carry on: services.exe and so on.
 strays() {
@@ -71,10 +86,12 @@ strays() {
 cd "$c/runner"
 wine 'C:\python\python.exe' -c pass </dev/null >/results/start.log 2>&1
 echo ready
-while read -r number seconds limit program module resources; do
+while read -r number seconds limit tree program module resources; do
+  [ -d "$c/$tree" ] || build_tree
   mkdir "$c/t/$number"
+  # Through cmd.exe: a program that Linux starts has no parent that Windows knows.
   timeout --signal=KILL "$limit" \
-    wine 'C:\python\python.exe' -u -m "$program" "$module" "C:\\t\\$number" "R:\\$number.jsonl" \
+    wine cmd.exe /c "C:\\$tree\\python.exe" -u -m "$program" "$module" "C:\\t\\$number" "R:\\$number.jsonl" \
     "R:\\$number.out" "$seconds" "$resources" </dev/null >"/results/$number.log" 2>&1
   code=$?
   left="$(strays)"
@@ -88,13 +105,17 @@ wineserver --kill
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A file to run: its module, its limit in seconds, regrtest's resources, and ids of tests that are not to be run."""
+    """A file to run: its module, its limit in seconds, regrtest's resources, and ids of tests that are not to be run.
+
+    ``build_tree``: the interpreter has the form of one, and is not installed.
+    """
 
     module: str
     seconds: float
     resources: tuple[str, ...]
     left_out: frozenset[str] = frozenset()
     program: str = "inside"
+    build_tree: bool = False
 
 
 @dataclass(slots=True)
@@ -118,7 +139,8 @@ class Box:
         (self.results / f"{number}.out").write_text("".join(f"{name}\n" for name in sorted(job.left_out)), "utf-8")
         seconds = job.seconds
         assert process.stdin is not None
-        order = f"{number} {seconds:g} {seconds + TELL:g} {job.program} {job.module} {','.join(job.resources)}\n"
+        tree = "build" if job.build_tree else "python"
+        order = f"{number} {seconds:g} {seconds + TELL:g} {tree} {job.program} {job.module} {','.join(job.resources)}\n"
         try:
             process.stdin.write(order.encode("ascii"))
             process.stdin.flush()
@@ -144,6 +166,9 @@ class Box:
                         pipe.close()
 
     def _start(self) -> subprocess.Popen[bytes]:
+        for name in (DISK, WINDOWS):
+            (self.results / name).mkdir(exist_ok=True)
+        windows.complete(self.wine.root, self.results / WINDOWS)
         self._process = subprocess.Popen(
             argv(self.wine, self.interpreter, self.results),
             stdin=subprocess.PIPE,
@@ -176,13 +201,18 @@ class Box:
 
 
 def argv(wine: Wine, interpreter: Interpreter, results: Path) -> list[str]:
-    """The bubblewrap command line of a sandbox. It sees nothing of this machine but what is named here."""
+    """The command line of a sandbox. It sees nothing of this machine but what is named here.
+
+    Its drive C: is mounted outside bubblewrap, which cannot say that reading a file does not change the time of the last
+    access to it. Windows does not change it, and Wine reads a file when it is asked for its type.
+    """
+    ordinary = os.geteuid() != 0
     line = [
+        "unshare", "--mount", *(["--user", "--map-root-user"] if ordinary else []),
+        "sh", "-ec", 'mount -t tmpfs -o noatime,mode=755 tmpfs "$1"; shift; exec "$@"', "sh", str(results / DISK),
         "bwrap", "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net",
         "--hostname", "wine", "--clearenv",
     ]  # fmt: skip
-    if os.geteuid() != 0:
-        line += ["--unshare-user", "--uid", "0", "--gid", "0"]
     # Wine counts the processors in /sys.
     line += [
         "--tmpfs", "/", "--proc", "/proc", "--dev", "/dev", "--ro-bind", "/sys", "/sys",
@@ -192,7 +222,9 @@ def argv(wine: Wine, interpreter: Interpreter, results: Path) -> list[str]:
         line += ["--symlink", f"usr/{name}", f"/{name}"]
     for name in ("alternatives", "fonts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "nsswitch.conf"):
         line += ["--ro-bind-try", str(wine.root / "etc" / name), f"/etc/{name}"]
-    line += ["--dir", "/tmp", "--dir", "/run/home", "--dir", "/run/user/0", "--dir", "/run/wine"]
+    line += ["--ro-bind", str(results / WINDOWS / windows.LOCALES), f"/{windows.LOCALES_OF_WINE}"]
+    line += ["--dir", "/tmp", "--dir", "/run/home", "--dir", "/run/user/0", "--bind", str(results / DISK), "/run/wine"]
+    line += ["--ro-bind", str(results / WINDOWS), "/run/windows"]
     line += ["--ro-bind", str(wine.prefix_template), "/run/template", "--dir", "/run/programs"]
     for program in PROGRAMS:
         line += ["--ro-bind", str(program), f"/run/programs/{program.name}"]

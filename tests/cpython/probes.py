@@ -70,23 +70,6 @@ def first_pipe_instance_is_not_minded() -> bool:
 
 
 @probe
-def file_type_is_an_access() -> bool:
-    """GetFileType() on a file changes the time of the last access to it."""
-    kernel32 = dll("kernel32")
-    with open("probe-file", "wb") as file:
-        file.write(b"x")
-    long_ago = ctypes.c_int64(116444736010000000)
-    opening = opened("probe-file", 0x100)
-    kernel32.SetFileTime(opening, None, ctypes.byref(long_ago), ctypes.byref(long_ago))
-    kernel32.CloseHandle(opening)
-    opening, found = opened("probe-file", 0x80), ctypes.c_int64()
-    kernel32.GetFileType(opening)
-    kernel32.GetFileTime(opening, None, ctypes.byref(found), None)
-    kernel32.CloseHandle(opening)
-    return bool(found.value != long_ago.value)
-
-
-@probe
 def a_drive_is_given_in_full_with_a_backslash() -> bool:
     """GetFullPathNameW("C:") is the working folder with a backslash at its end."""
     text = ctypes.create_unicode_buffer(1024)
@@ -115,13 +98,12 @@ def commit_leaves_errno() -> bool:
 
 
 @probe
-def the_certificate_store_of_authorities_is_empty() -> bool:
-    """The system store "CA" has neither a certificate nor a revocation list."""
-    crypt32 = dll("crypt32")
-    crypt32.CertOpenSystemStoreW.restype = ctypes.c_void_p
-    store = handle(crypt32.CertOpenSystemStoreW(None, "CA"))
-    crypt32.CertEnumCertificatesInStore.restype = crypt32.CertEnumCRLsInStore.restype = ctypes.c_void_p
-    return not crypt32.CertEnumCertificatesInStore(store, None) and not crypt32.CertEnumCRLsInStore(store, None)
+def a_certificate_store_needs_no_name() -> bool:
+    """CertOpenStore() of a system store called "" succeeds (CRYPT_SysRegOpenStoreW() in dlls/crypt32/store.c)."""
+    open_store = dll("crypt32").CertOpenStore
+    open_store.restype = ctypes.c_void_p
+    # CERT_STORE_PROV_SYSTEM_W; CERT_STORE_READONLY_FLAG and CERT_SYSTEM_STORE_CURRENT_USER
+    return bool(open_store(ctypes.c_void_p(10), 0, None, 0x8000 | 0x10000, ""))
 
 
 @probe
@@ -203,12 +185,6 @@ def folders_are_never_read_only() -> bool:
 
 
 @probe
-def pathext_is_in_lower_case() -> bool:
-    """PATHEXT is ".com;.exe;..." in a new prefix, ".COM;.EXE;..." on Windows."""
-    return os.environ["PATHEXT"].islower()
-
-
-@probe
 def short_names_are_hashes() -> bool:
     """GetShortPathNameW() of a long name is no PROGRA~1."""
     text = ctypes.create_unicode_buffer(1024)
@@ -251,15 +227,6 @@ def registry_reflection_is_a_stub() -> bool:
     """RegQueryReflectionKey() says ERROR_CALL_NOT_IMPLEMENTED (dlls/advapi32/registry.c)."""
     disabled = ctypes.c_int()
     return bool(dll("advapi32").RegQueryReflectionKey(handle(0xFFFFFFFF80000001), ctypes.byref(disabled)) == 120)
-
-
-@probe
-def batch_files_are_read_in_the_oem_code_page() -> bool:
-    """cmd.exe reads a batch file in the OEM code page, whatever chcp said before (programs/cmd/batch.c)."""
-    with open("probe.bat", "wb") as file:
-        file.write("@chcp 65001 > nul\r\n@md ϼўТ\r\n".encode())
-    subprocess.run(["cmd.exe", "/c", "probe.bat"], capture_output=True, check=False)
-    return not os.path.exists("ϼўТ")
 
 
 @probe

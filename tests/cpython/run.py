@@ -133,7 +133,8 @@ class Worker:
         resources = (*self._suite.files.resources, *self._suite.files.also.get(name, ()))
         full = frozenset(_full_id(test, module) for test in left_out)
         start = time.monotonic()
-        code = self._box.run(self._count, Job(module, float(limit), resources, full))
+        build_tree = name in self._suite.files.build_tree
+        code = self._box.run(self._count, Job(module, float(limit), resources, full, build_tree=build_tree))
         seconds = time.monotonic() - start
         lines = self._folder / f"{self._count}.jsonl"
         text = lines.read_text("utf-8", "replace").splitlines() if lines.exists() else []

@@ -23,11 +23,13 @@ Reason = Annotated[str, Meta(min_length=10)]
 class Files(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which files are run, and how. ``seconds`` is each file's time limit, but for those in ``limits``.
 
-    ``resources`` are regrtest's, enabled for all files; ``also`` has more for some.
+    ``resources`` are regrtest's, enabled for all files; ``also`` has more for some. Files in ``build_tree`` suppose that CPython
+    was built where it is run.
     """
 
     resources: tuple[str, ...]
     also: Mapping[str, tuple[str, ...]]
+    build_tree: tuple[str, ...]
     seconds: int
     limits: Mapping[str, int]
     excluded: Mapping[str, Reason]
@@ -119,6 +121,7 @@ def choose(found: Iterable[str], files: Files, wanted: Iterable[str] = ()) -> tu
     for key, names in (
         ("limits", files.limits),
         ("also", files.also),
+        ("build_tree", files.build_tree),
         ("excluded", files.excluded),
         ("short", files.short),
     ):

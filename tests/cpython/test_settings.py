@@ -15,6 +15,7 @@ from tests.support import write
 FILES = Files(
     resources=("decimal",),
     also={},
+    build_tree=(),
     seconds=60,
     limits={"test_b": 100, "test_c": 200},
     excluded={"test_d": "needs what nobody has"},
@@ -58,9 +59,9 @@ def test_a_name_that_stands_for_nothing_is_refused() -> None:
         choose(FOUND, FILES, ["test_q"])
 
 
-@pytest.mark.parametrize("key", ["limits", "also", "excluded", "short"])
+@pytest.mark.parametrize("key", ["limits", "also", "build_tree", "excluded", "short"])
 def test_a_name_in_the_files_that_stands_for_nothing_is_refused(key: str) -> None:
-    value: object = ("test_q",) if key == "short" else {"test_q": VALUES[key]}
+    value: object = ("test_q",) if key in ("short", "build_tree") else {"test_q": VALUES[key]}
     with pytest.raises(SpecError, match=rf"{key}: expected names of files in Lib/test, found 'test_q'"):
         choose(FOUND, msgspec.structs.replace(FILES, **{key: value}))
 
