@@ -49,7 +49,7 @@ test: setup
 test-tor: setup
 	./scripts/install-machine-packages --tests
 	$(BIN)/pytest -s tests/tor tests/integration/test_tor_controller.py tests/integration/test_tor_native.py \
-		tests/integration/test_tor_bundle.py $(ARGS)
+		tests/integration/test_stemns.py tests/integration/test_tor_bundle.py $(ARGS)
 
 test-cpython: setup
 	$(BIN)/python -m tests.cpython $(ARGS)

@@ -99,11 +99,6 @@ def verify_output(path: Path, manifest: Path | None = None, sums: Path | None = 
     return Verified(case.path, 0 if described is None else len(described.files), tuple(problems), tuple(notes))
 
 
-def is_output(path: Path) -> bool:
-    """Whether ``path`` is what :func:`verify_output` takes: a folder, or a file called as archives are."""
-    return path.is_dir() or (path.is_file() and path.name.endswith(ARCHIVES))
-
-
 def has_companions(path: Path) -> bool:
     """Whether :func:`verify_output` finds beside ``path`` what it needs: a manifest, or for an archive its sum."""
     absolute = Path(os.path.abspath(path))

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
+from packager import cli
+
 
 @dataclass
 class Recorder:
@@ -27,6 +31,15 @@ class Recorder:
         self.lines.append(line)
 
     def transfer(self, name: str, received: int, total: int | None) -> None: ...
+
+
+def run(capfd: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    """Run the command line in this process: its exit code, stdout and stderr."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main([str(argument) for argument in arguments])
+    out, err = capfd.readouterr()
+    code = ended.value.code
+    return (code if isinstance(code, int) else 0), out, err
 
 
 COMPONENT = """

@@ -7,63 +7,37 @@ from pathlib import Path
 
 import pytest
 
-from packager import cli
 from packager.errors import BuildError
 from tests.pe.build import Dll
 from tests.pe.build import build as pe_image
-from tests.support import write
+from tests.support import run, write
 
-
-def run(capfd: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        cli.main([str(argument) for argument in arguments])
-    out, err = capfd.readouterr()
-    code = ended.value.code
-    return (code if isinstance(code, int) else 0), out, err
+COMMANDS = (
+    "fetch",
+    "build",
+    "component",
+    "run",
+    "normalise",
+    "diff",
+    "deps",
+    "audit",
+    "verify",
+    "attest",
+    "lock",
+    "install",
+    "uninstall",
+    "why",
+)
 
 
 def test_help_lists_commands_and_exit_codes(capfd: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capfd, "--help")
     assert code == 0
-    for word in (
-        "fetch",
-        "build",
-        "component",
-        "run",
-        "normalise",
-        "diff",
-        "deps",
-        "audit",
-        "verify",
-        "attest",
-        "lock",
-        "install",
-        "uninstall",
-        "Exit codes:",
-        "--store",
-    ):
+    for word in (*COMMANDS, "Exit codes:", "--store"):
         assert word in out
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "fetch",
-        "build",
-        "component",
-        "run",
-        "normalise",
-        "diff",
-        "deps",
-        "audit",
-        "verify",
-        "attest",
-        "lock",
-        "install",
-        "uninstall",
-        "why",
-    ],
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_an_example(capfd: pytest.CaptureFixture[str], command: str) -> None:
     code, out, _ = run(capfd, command, "--help")
     assert code == 0

@@ -85,6 +85,22 @@ def build_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--out`` and ``--offline``, of the commands that build."""
+    for option in (
+        click.option("--offline", is_flag=True, help="Use only what the store has."),
+        click.option(
+            "--out",
+            type=click.Path(path_type=Path, file_okay=False),
+            default=Path("dist"),
+            show_default=True,
+            help="The output folder.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def make_plans(specs: Sequence[str], target: str, jobs: int, *, offline: bool, epoch: int | None) -> Any:
     from packager import pipeline
 

@@ -16,6 +16,7 @@ from packager.cli.common import (
     make_plans,
     open_project,
     open_store,
+    output_options,
     packager,
     print_json,
 )
@@ -60,14 +61,7 @@ def _signature(fetched: Any) -> str | None:
     "packager --json build electrum --offline"
 )
 @build_options
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("dist"),
-    show_default=True,
-    help="The output folder.",
-)
-@click.option("--offline", is_flag=True, help="Use only what the store has.")
+@output_options
 @click.option(
     "--epoch",
     type=click.IntRange(315532800, 4294967295),
@@ -138,15 +132,8 @@ def _print_built(built: Any, out: Path) -> None:
 
 @packager.command(epilog="Example: packager component cpython-development --out /tmp/python")
 @build_options
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("dist"),
-    show_default=True,
-    help="The output folder.",
-)
+@output_options
 @click.option("--toolchain", default="trixie-ucrt64", show_default=True, metavar="NAME", help="The build root.")
-@click.option("--offline", is_flag=True, help="Use only what the store has.")
 @json_option
 @click.pass_obj
 def component(

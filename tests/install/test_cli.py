@@ -8,21 +8,12 @@ from pathlib import Path
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from packager import cli
 from packager.install import filelist, put, take
 from tests.install.samples import HOST, PROGRAM, STATE, browser, bundle
-from tests.support import write
+from tests.support import run, write
 
 SCHEMAS = Path(__file__).parents[2] / "docs/schema"
 TITLE = "demo-1.0-windows-x86_64"
-
-
-def run(capfd: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        cli.main([str(argument) for argument in arguments])
-    out, err = capfd.readouterr()
-    code = ended.value.code
-    return (code if isinstance(code, int) else 0), out, err
 
 
 def test_what_people_read(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:

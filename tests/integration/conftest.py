@@ -152,22 +152,23 @@ def electrum(out: Path) -> BuiltBundle:
     return built
 
 
-@pytest.fixture(scope="session")
-def electrum_nmc(out: Path) -> BuiltBundle:
-    """The bundle ``electrum-nmc``; skipped where its repository cannot be reached."""
-    built = _built("electrum-nmc", out)
+def _built_or_skip(spec: str, out: Path) -> BuiltBundle:
+    built = _built(spec, out)
     if isinstance(built, str):
         pytest.skip(built)
     return built
+
+
+@pytest.fixture(scope="session")
+def electrum_nmc(out: Path) -> BuiltBundle:
+    """The bundle ``electrum-nmc``; skipped where its repository cannot be reached."""
+    return _built_or_skip("electrum-nmc", out)
 
 
 @pytest.fixture(scope="session")
 def electrum_nmc_wallet(out: Path) -> BuiltBundle:
     """The bundle ``electrum-nmc-wallet``; skipped where its repository cannot be reached."""
-    built = _built("electrum-nmc-wallet", out)
-    if isinstance(built, str):
-        pytest.skip(built)
-    return built
+    return _built_or_skip("electrum-nmc-wallet", out)
 
 
 @pytest.fixture(params=["electrum", "electrum_nmc", "electrum_nmc_wallet"])

@@ -27,6 +27,7 @@ from namecoin_resolver.torport import Address, Connection
 
 from tests.launcher.test_controller import Names, alive, controlled, ended, program, run
 from tests.tor import program as debian
+from tests.tor.client import request
 
 OPTION = "__LeaveStreamsUnattached"
 TORRC = """DataDirectory {folder}/data
@@ -93,12 +94,7 @@ class Tor:
         """A SOCKS client that has asked for a host."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.socks)
         try:
-            writer.write(b"\5\1\2" if user else b"\5\1\0")
-            await reader.readexactly(2)
-            if user:
-                writer.write(b"\1" + bytes([len(user)]) + user.encode() + b"\1p")
-                await reader.readexactly(2)
-            writer.write(b"\5\1\0\3" + bytes([len(host)]) + host.encode() + port.to_bytes(2, "big"))
+            await request(reader, writer, host, port, user)
             yield reader
         finally:
             writer.close()

@@ -133,19 +133,25 @@ def test_told_to_unpause_before_it_answers(tmp_path: Path) -> None:
     scenario(tmp_path, test)
 
 
-@pytest.mark.parametrize("how", ["end", "error", "mute"])
-def test_starts_that_fail_come_ever_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """From now on the keeper's pauses take no time; a list of how long they would have been, in seconds."""
     pauses: list[float] = []
     sleep = asyncio.sleep
 
     async def slept(seconds: float) -> None:
-        # The keeper's pauses; all else that sleeps here does so for less.
+        # All else that sleeps here does so for less.
         if seconds >= 0.5:
             pauses.append(seconds)
             seconds = 0
         await sleep(seconds)
 
     monkeypatch.setattr(asyncio, "sleep", slept)
+    return pauses
+
+
+@pytest.mark.parametrize("how", ["end", "error", "mute"])
+def test_starts_that_fail_come_ever_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    pauses = no_pauses(monkeypatch)
 
     async def test(keeper: Keeper, double: Double) -> None:
         await keeper.ready.wait()
@@ -161,16 +167,7 @@ def test_service_makes_the_pause_short_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, served: float, pauses: list[float]
 ) -> None:
     monkeypatch.setattr(module, "SERVED", served)
-    seen: list[float] = []
-    sleep = asyncio.sleep
-
-    async def slept(seconds: float) -> None:
-        if seconds >= 0.5:
-            seen.append(seconds)
-            seconds = 0
-        await sleep(seconds)
-
-    monkeypatch.setattr(asyncio, "sleep", slept)
+    seen = no_pauses(monkeypatch)
 
     async def test(keeper: Keeper, double: Double) -> None:
         for _ in range(3):

@@ -54,12 +54,13 @@ async def ask(world: World, host: str, port: int = 80, user: str = "", limit: fl
     async with asyncio.timeout(limit):
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             async with dialled(world, world.socks) as (reader, writer):
-                await _request(reader, writer, host, port, user)
+                await request(reader, writer, host, port, user)
                 code = (await reader.readexactly(2))[1]
     return Reply(host, code, begun, time.monotonic())
 
 
-async def _request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, port: int, user: str) -> None:
+async def request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, port: int, user: str) -> None:
+    """Ask a SOCKS 5 server for a host by name, as ``user`` if there is one (tor isolates streams by it)."""
     writer.write(b"\5\1\2" if user else b"\5\1\0")
     await reader.readexactly(2)
     if user:

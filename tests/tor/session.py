@@ -74,7 +74,9 @@ def environment(world: World, **more: str) -> dict[str, str]:
 
 
 @dataclass(slots=True)
-class _Spawned:
+class Spawned:
+    """A program that was started in the world, whose process id ``pid`` is."""
+
     world: World
     pid: int
     _code: int | None = None
@@ -122,11 +124,22 @@ class Native:
 
     def launch(self, **env: str) -> Started:
         here = Path(__file__).parent
-        line = [sys.executable, "-I", "-B", here / "native.py", self.tree.program / "app", here / "double.py"]
-        argv = [str(part) for part in (*line, self.folder / "about.json")]
-        env = {"PATH": os.defpath, "HOME": str(self.folder / "home"), **environment(self.world, **env)}
-        said = self.world.do("spawn", argv=argv, env=env, cwd=str(self.folder), log=str(self.log))
-        started = _Spawned(self.world, said["pid"])
+        line: list[str | Path] = [
+            sys.executable,
+            "-I",
+            "-B",
+            here / "native.py",
+            self.tree.program / "app",
+            here / "double.py",
+        ]
+        return self.spawn(*line, self.folder / "about.json", env=env)
+
+    def spawn(self, *line: str | Path, env: Mapping[str, str]) -> Spawned:
+        """Start a program in the world; its output goes to :attr:`log`."""
+        argv = [str(part) for part in line]
+        told = {"PATH": os.defpath, "HOME": str(self.folder / "home"), **environment(self.world, **env)}
+        said = self.world.do("spawn", argv=argv, env=told, cwd=str(self.folder), log=str(self.log))
+        started = Spawned(self.world, said["pid"])
         started.code()
         return started
 
