@@ -64,6 +64,25 @@ def test_a_component_like_another_says_only_what_differs(tmp_path: Path) -> None
     assert files == ["other", "zlib"]
 
 
+def test_a_component_like_two_takes_a_key_from_the_first_that_has_it(tmp_path: Path) -> None:
+    base = COMPONENT.replace('name = "zlib"', 'name = "base"')
+    newer = 'name = "newer"\nlike = "base"\ndescription = "d"\nversion = "2"'
+    tests = 'name = "tests"\nlike = "base"\ndescription = "d"\nversion = "3"\n[build]\nscript = "tests"'
+    both = 'name = "both"\nlike = ["newer", "tests"]\ndescription = "of both"'
+    project = specs(tmp_path, base=base, newer=newer, tests=tests, both=both)
+    found = load.load_component(project, "both")
+    assert (found.version, found.build.script, found.description) == ("2", "tests", "of both")
+    assert found.source == load.load_component(project, "base").source
+    assert [path.stem for path in load.component_files(project, found)] == ["both", "newer", "tests", "base"]
+
+
+@pytest.mark.parametrize("like", ["3", "[3]", "{}"])
+def test_like_something_else_than_names(tmp_path: Path, like: str) -> None:
+    project = specs(tmp_path, zlib=COMPONENT.replace("description", f"like = {like}\ndescription", 1))
+    with pytest.raises(SpecError, match=r"zlib\.toml: like"):
+        load.load_component(project, "zlib")
+
+
 def test_a_description_is_not_taken_over(tmp_path: Path) -> None:
     project = specs(tmp_path, zlib=COMPONENT, other='name = "other"\nlike = "zlib"')
     with pytest.raises(SpecError, match=r"other\.toml: description: expected a value, found nothing"):
