@@ -97,7 +97,7 @@ class Build(Frozen, frozen=True):
 
 
 class Component(Frozen, frozen=True):
-    """One thing built from one upstream source; ``like`` names the components that have the keys which it leaves out."""
+    """One thing built from one upstream source; ``like`` names components that have the keys which it leaves out."""
 
     name: Name
     version: NonEmpty

@@ -280,7 +280,7 @@ def test_what_is_left_out_need_not_be_there(repository: Repository, tmp_path: Pa
 
 
 def test_what_is_left_out_must_be_in_the_tree(repository: Repository, tmp_path: Path, heard: Heard) -> None:
-    with pytest.raises(OriginError, match="the tree has no src/b.py that could be left out"):
+    with pytest.raises(OriginError, match=r"the tree has no src/b\.py that could be left out"):
         without(repository, repository.commit(), tmp_path / "p", heard, "src/b.py", "tests")
 
 
