@@ -32,13 +32,20 @@ def test_jobs_change_no_key() -> None:
     assert one.keys == two.keys
 
 
-@pytest.mark.parametrize("name", ["cpython-development", "cpython-tests"])
-def test_what_developers_get_is_made_from_the_bundles_interpreter(name: str) -> None:
-    one, interpreter = load.load_component(Project(ROOT), name), load.load_component(Project(ROOT), "cpython")
-    assert one.like == "cpython"
-    assert "cpython" in one.depends
-    assert (one.source, one.patches, one.overlays) == (interpreter.source, interpreter.patches, interpreter.overlays)
-    assert one.build != interpreter.build
+@pytest.mark.parametrize("version", ["cpython", "cpython-3.12"])
+@pytest.mark.parametrize("part", ["development", "tests"])
+def test_what_developers_get_is_made_from_the_bundles_interpreter(version: str, part: str) -> None:
+    one, interpreter = (load.load_component(Project(ROOT), name) for name in (f"{version}-{part}", version))
+    assert version in one.depends
+    assert (one.version, one.source) == (interpreter.version, interpreter.source)
+    assert (one.patches, one.overlays) == (interpreter.patches, interpreter.overlays)
+    assert one.build == load.load_component(Project(ROOT), f"cpython-{part}").build != interpreter.build
+
+
+def test_a_second_version_is_built_as_the_first() -> None:
+    first, second = (load.load_component(Project(ROOT), name) for name in ("cpython", "cpython-3.12"))
+    assert (first.build, first.overlays, first.depends) == (second.build, second.overlays, second.depends)
+    assert first.version.split(".")[:2] != second.version.split(".")[:2]
 
 
 def test_no_bundle_has_what_is_for_developers() -> None:
