@@ -190,6 +190,18 @@ ON_3_12 = (
     ('reason = "for iOS"', 'reason = "for Unix shells"'),
 )
 
+#: What aiohttp and aiosignal want up to 3.12.
+MORE_ON_3_12 = """
+[[packages]]
+name = "typing-extensions"
+version = "4.15.0"
+[[packages.wheels]]
+name = "typing_extensions-4.15.0-py3-none-any.whl"
+path = "wheels/typing_extensions-4.15.0-py3-none-any.whl"
+size = 44614
+hashes.sha256 = "f0fa19c6845758ab08074a0cfa8b7aecb71c999ca73d62883bc25cc018c4e548"
+"""
+
 
 @pytest.fixture(scope="session")
 def electrum_3_12(out: Path, tmp_path_factory: pytest.TempPathFactory) -> BuiltBundle:
@@ -202,7 +214,8 @@ def electrum_3_12(out: Path, tmp_path_factory: pytest.TempPathFactory) -> BuiltB
         assert text.count(f"{old}\n") == 1, old
         text = text.replace(f"{old}\n", f"{new}\n")
     spec.write_text(text)
-    pylock.write_text(pylock.read_text().replace('requires-python = "==3.13.*"', 'requires-python = "==3.12.*"'))
+    locked = pylock.read_text().replace('requires-python = "==3.13.*"', 'requires-python = "==3.12.*"')
+    pylock.write_text(locked + MORE_ON_3_12)
     (specs / "locks/electrum.toml").unlink()  # its sums are those of the other interpreter
     built = _built("electrum", out / "3.12", project)
     if isinstance(built, str):

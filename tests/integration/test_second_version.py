@@ -23,10 +23,11 @@ def compiled(folder: Path) -> Iterator[tuple[Path, tuple[int, int] | None]]:
 
 
 def test_it_says_what_it_is(electrum_3_12: BuiltBundle) -> None:
-    code = "import sys, sysconfig, platform; print(sys.version); print(sysconfig.get_platform(), platform.python_compiler())"
+    code = "import sys, sysconfig; [print(x) for x in (sys.version, sysconfig.get_platform())]"
     version, platform, _ = electrum_3_12.output("-c", code, python=True).split("\n")
     assert version.startswith(f"{VERSION}.")
-    assert platform.startswith("win-amd64 GCC 14")
+    assert "[GCC 14" in version
+    assert platform == "win-amd64"
 
 
 def test_all_bytecode_is_of_its_version(electrum_3_12: BuiltBundle) -> None:
@@ -58,8 +59,8 @@ def test_the_wallet_is_the_same(electrum: BuiltBundle, electrum_3_12: BuiltBundl
     said = []
     for number, built in enumerate((electrum, electrum_3_12)):
         data = tmp_path / str(number)
-        built.output("--offline", "-D", data, "--testnet", "restore", seed)
-        said.append(json.loads(built.output("--offline", "-D", data, "--testnet", "listaddresses")))
+        built.output("-D", data, "restore", seed, "--testnet", "--offline")
+        said.append(json.loads(built.output("-D", data, "listaddresses", "--testnet", "--offline")))
     assert said[0][0] == "tb1q4794m2uuw9jmjszmplfj4wvvr5j272fpeq3tt2"
     assert said[0] == said[1]
 
