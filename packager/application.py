@@ -13,7 +13,7 @@ from packager.errors import BuildError, SpecError
 from packager.keys import Key, code_digest, path_digest
 from packager.progress import Reporter
 from packager.pylock import Lock, LockedPackage
-from packager.sandbox import OUT, SRC, TOOLS, Sandbox
+from packager.sandbox import DEPS, OUT, SRC, TOOLS, Sandbox
 from packager.sources.unpack import unpack
 from packager.specs import model
 from packager.specs.load import Project
@@ -39,6 +39,8 @@ APP = "app"
 LICENCES = "licences"
 ICONS = "icons"
 COMPILER = "compile_tree.py"
+#: A Python of an interpreter's version for this machine, in its output where the root's python3 is of another version.
+HOST_PYTHON = "host/bin/python3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ def build_application(
     source: Path,
     lock: Lock,
     python: str,
+    interpreter: Path,
     packages: Sequence[tuple[LockedPackage, Path]],
     project: Project,
     environment: Environment,
@@ -96,7 +99,7 @@ def build_application(
     store: Store,
     reporter: Reporter,
 ) -> tuple[Vendored, bool]:
-    """Vendor the application, or find it in the store (then True)."""
+    """Vendor the application, or find it in the store (then True). ``interpreter`` is the folder of its output."""
 
     def build(folder: Path) -> None:
         with store.work() as work:
@@ -131,12 +134,12 @@ def build_application(
             Sandbox(
                 root,
                 writable={OUT: compiled},
-                binds={SRC: plain, TOOLS: TOOLS_FOLDER},
+                binds={SRC: plain, TOOLS: TOOLS_FOLDER, f"{DEPS}/{bundle.interpreter}": interpreter},
                 env=environment.variables(),
                 perturbation=environment.perturbation,
             ).run(
-                ["python3", f"{TOOLS}/{COMPILER}", f"{SRC}/{APP}", f"{OUT}/{APP}", "--prefix", APP,
-                 "--jobs", str(environment.jobs)],
+                [compiling_python(bundle.interpreter, interpreter), f"{TOOLS}/{COMPILER}", f"{SRC}/{APP}",
+                 f"{OUT}/{APP}", "--prefix", APP, "--jobs", str(environment.jobs)],
                 what=f"compiling {bundle.name} to .pyc",
                 log=log,
                 reporter=reporter,
@@ -149,6 +152,11 @@ def build_application(
     entry, cached = store.make(key, build)
     record = json.loads((entry.path / PROVENANCE).read_text("utf-8"))
     return Vendored(entry, record["files"], record["licences"]), cached
+
+
+def compiling_python(name: str, interpreter: Path) -> str:
+    """The Python, as the sandbox has it, that compiles for the interpreter ``name`` with the output ``interpreter``."""
+    return f"{DEPS}/{name}/{HOST_PYTHON}" if (interpreter / HOST_PYTHON).is_file() else "python3"
 
 
 def _generate(

@@ -523,6 +523,7 @@ def assembled(plan: Plan, store: Store, clock: Clock) -> Entry:
             sources.application.path,
             plan.lock,
             plan.interpreter.version,
+            components[plan.interpreter.name].tree,
             [(package, fetched.path) for package, fetched in sources.packages],
             plan.project,
             plan.environment,

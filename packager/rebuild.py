@@ -29,6 +29,7 @@ from packager.perturb import Perturbed, Surroundings, choose, make_names, observ
 from packager.perturb import compare as compare_surroundings
 from packager.progress import Clock, Reporter, Timing
 from packager.sandbox import Perturbation
+from packager.sources.fetch import entry_key
 from packager.specs.load import Project, bundle_path
 from packager.store import Store, remove
 
@@ -240,7 +241,7 @@ def _sources(plan: pipeline.Plan) -> Iterator[str]:
     """The names of the folders that the sources of a bundle have in a store."""
     packages = (pipeline.package_source(package) for package in plan.lock.packages)
     for source in (plan.bundle.source, *(item.source for item in plan.components), *packages):
-        yield source.sha256 or f"git-{source.commit}"
+        yield entry_key(source)
         if source.signature is not None:
             yield source.signature.sha256
 

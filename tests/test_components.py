@@ -32,13 +32,20 @@ def test_jobs_change_no_key() -> None:
     assert one.keys == two.keys
 
 
-@pytest.mark.parametrize("name", ["cpython-development", "cpython-tests"])
-def test_what_developers_get_is_made_from_the_bundles_interpreter(name: str) -> None:
-    one, interpreter = load.load_component(Project(ROOT), name), load.load_component(Project(ROOT), "cpython")
-    assert one.like == "cpython"
-    assert "cpython" in one.depends
-    assert (one.source, one.patches, one.overlays) == (interpreter.source, interpreter.patches, interpreter.overlays)
-    assert one.build != interpreter.build
+@pytest.mark.parametrize("version", ["cpython", "cpython-3.12"])
+@pytest.mark.parametrize("part", ["development", "tests"])
+def test_what_developers_get_is_made_from_the_bundles_interpreter(version: str, part: str) -> None:
+    one, interpreter = (load.load_component(Project(ROOT), name) for name in (f"{version}-{part}", version))
+    assert version in one.depends
+    assert (one.version, one.source) == (interpreter.version, interpreter.source)
+    assert (one.patches, one.overlays) == (interpreter.patches, interpreter.overlays)
+    assert one.build == load.load_component(Project(ROOT), f"cpython-{part}").build != interpreter.build
+
+
+def test_a_second_version_is_built_as_the_first() -> None:
+    first, second = (load.load_component(Project(ROOT), name) for name in ("cpython", "cpython-3.12"))
+    assert (first.build, first.overlays, first.depends) == (second.build, second.overlays, second.depends)
+    assert first.version.split(".")[:2] != second.version.split(".")[:2]
 
 
 def test_no_bundle_has_what_is_for_developers() -> None:
@@ -62,6 +69,25 @@ def test_a_component_like_another_says_only_what_differs(tmp_path: Path) -> None
     assert (found.name, found.description, found.build.script) == ("other", "d", "other")
     files = [path.stem for path in load.component_files(project, found)]
     assert files == ["other", "zlib"]
+
+
+def test_a_component_like_two_takes_a_key_from_the_first_that_has_it(tmp_path: Path) -> None:
+    base = COMPONENT.replace('name = "zlib"', 'name = "base"')
+    newer = 'name = "newer"\nlike = "base"\ndescription = "d"\nversion = "2"'
+    tests = 'name = "tests"\nlike = "base"\ndescription = "d"\nversion = "3"\n[build]\nscript = "tests"'
+    both = 'name = "both"\nlike = ["newer", "tests"]\ndescription = "of both"'
+    project = specs(tmp_path, base=base, newer=newer, tests=tests, both=both)
+    found = load.load_component(project, "both")
+    assert (found.version, found.build.script, found.description) == ("2", "tests", "of both")
+    assert found.source == load.load_component(project, "base").source
+    assert [path.stem for path in load.component_files(project, found)] == ["both", "newer", "tests", "base"]
+
+
+@pytest.mark.parametrize("like", ["3", "[3]", "{}"])
+def test_like_something_else_than_names(tmp_path: Path, like: str) -> None:
+    project = specs(tmp_path, zlib=COMPONENT.replace("description", f"like = {like}\ndescription", 1))
+    with pytest.raises(SpecError, match=r"zlib\.toml: like"):
+        load.load_component(project, "zlib")
 
 
 def test_a_description_is_not_taken_over(tmp_path: Path) -> None:

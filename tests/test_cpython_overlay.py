@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import struct
 import sys
 import tomllib
@@ -37,6 +38,7 @@ forwarders = load("forwarders")
 small_icon = load("small_icon")
 cross_file = load("cross_file")
 freeze = load("freeze")
+host_python = load("host_python")
 sysconfigdata = load("sysconfigdata")
 
 NAMESPACE = 'xmlns="http://schemas.microsoft.com/developer/msbuild/2003"'
@@ -363,14 +365,45 @@ def test_describe_program_with_a_narrow_entry(tmp_path: Path, data: Any) -> None
 
 
 def test_describe_frozen(tmp_path: Path) -> None:
-    body = r"""<ItemGroup><None Include="..\Lib\importlib\_bootstrap.py"><ModName>importlib._bootstrap</ModName>
+    body = r"""<PropertyGroup><Dir>generated:/</Dir></PropertyGroup>
+        <ItemGroup><None Include="..\Lib\importlib\_bootstrap.py"><ModName>importlib._bootstrap</ModName>
         <OutFile>$(Dir)Python\frozen_modules\importlib._bootstrap.h</OutFile></None></ItemGroup>
         <ItemGroup><GetPath Include="..\Modules\getpath.py"><ModName>getpath</ModName>
-        <OutFile>$(Dir)Python\frozen_modules\getpath.h</OutFile></GetPath></ItemGroup>"""
+        <OutFile>$(PySourcePath)Python\frozen_modules\getpath.h</OutFile></GetPath></ItemGroup>"""
     assert list(describe.describe_frozen(project(tmp_path, body))) == [
-        ("frozen", "importlib._bootstrap|Lib/importlib/_bootstrap.py|importlib._bootstrap.h"),
-        ("frozen", "getpath|Modules/getpath.py|getpath.h"),
+        (
+            "frozen",
+            "importlib._bootstrap|Lib/importlib/_bootstrap.py|generated:/Python/frozen_modules/importlib._bootstrap.h",
+        ),
+        ("frozen", "getpath|Modules/getpath.py|Python/frozen_modules/getpath.h"),
     ]
+
+
+# As PCbuild/_freeze_module.vcxproj of CPython 3.12 has it; later versions have no such target.
+DEEPFREEZE = r"""<Target Name="_RebuildDeepFrozen" Condition="$(Configuration) != 'PGUpdate'">
+    <Exec Command='$(PythonForBuild) "$(PySourcePath)Tools\build\deepfreeze.py" ^
+        "$(PySourcePath)Python\frozen_modules\os.h:os" ^
+        "$(PySourcePath)Python\frozen_modules\importlib.util.h:importlib.util" ^
+        "-o" "$(PySourcePath)Python\deepfreeze\deepfreeze.c"'/>
+    <Exec Command='"$([System.IO.Path]::GetFullPath(x))" "%(None.FullPath)"'/></Target>"""
+
+
+def test_describe_deepfrozen(tmp_path: Path) -> None:
+    assert list(describe.describe_deepfrozen(project(tmp_path, DEEPFREEZE, Configuration="Release"))) == [
+        ("deepfreezer", "Tools/build/deepfreeze.py"),
+        ("deepfrozen", "Python/frozen_modules/os.h:os"),
+        ("deepfrozen", "Python/frozen_modules/importlib.util.h:importlib.util"),
+        ("deepfreeze", "Python/deepfreeze/deepfreeze.c"),
+    ]
+    assert not list(describe.describe_deepfrozen(project(tmp_path, DEEPFREEZE, Configuration="PGUpdate")))
+    assert not list(describe.describe_deepfrozen(project(tmp_path, "<Target Name='x'/>")))
+
+
+@pytest.mark.parametrize("old", ['"-o"', "os.h:os", " ^"])
+def test_describe_deepfrozen_in_another_form(tmp_path: Path, old: str) -> None:
+    changed = project(tmp_path, DEEPFREEZE.replace(old, '"x"' if old == " ^" else "x"))
+    with pytest.raises(vcxproj.ProjectError, match='spam: expected "SCRIPT" "HEADER:MODULE"'):
+        list(describe.describe_deepfrozen(changed))
 
 
 def test_every_library_of_the_data_file_is_a_component(data: Any) -> None:
@@ -451,7 +484,8 @@ def test_freeze_runs_the_freezer_once_per_module(tmp_path: Path) -> None:
         "import os, sys\nopen(sys.argv[3], 'w').write(f'{sys.argv[1:3]} {os.environ[\"PYTHONHASHSEED\"]}')\n"
     )
     out, stamp = tmp_path / "a" / "b", tmp_path / "stamp.h"
-    assert freeze.main([str(freezer), str(out), str(stamp), "os|Lib/os.py|os.h", "x.y|Lib/x/y.py|x.y.h"]) == 0
+    entries = [f"os|Lib/os.py|{out}/os.h", f"x.y|Lib/x/y.py|{out}/x.y.h"]
+    assert freeze.main([sys.executable, str(freezer), str(stamp), *entries]) == 0
     assert {path.name: path.read_text() for path in out.iterdir()} == {
         "os.h": "['os', 'Lib/os.py'] 0",
         "x.y.h": "['x.y', 'Lib/x/y.py'] 0",
@@ -459,18 +493,85 @@ def test_freeze_runs_the_freezer_once_per_module(tmp_path: Path) -> None:
     assert stamp.read_bytes() == b""
 
 
-# The patches.
+def source_of(folder: Path, minor: int, configure: str = "exit 1") -> Path:
+    """The top of a source of Python 3.``minor``, with a ``configure`` of our own."""
+    for name in ("Include", "Lib/test"):
+        (folder / name).mkdir(parents=True)
+    patchlevel = PATCHLEVEL.replace("PY_MINOR_VERSION        13", f"PY_MINOR_VERSION        {minor}")
+    (folder / "Include" / "patchlevel.h").write_text(patchlevel)
+    (folder / "Lib" / "os.py").write_text("os = 1\n")
+    (folder / "configure").write_text(f"#!/bin/sh\n{configure}\n")
+    (folder / "configure").chmod(0o755)
+    return folder
 
-PATCHES = sorted((ROOT / "patches" / "cpython").glob("*.patch"))
+
+OTHER = sys.version_info[1] + 1
 
 
-@pytest.mark.parametrize("path", PATCHES, ids=lambda path: path.name)
+def test_host_python_is_the_running_one_if_it_is_of_the_version(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(source_of(tmp_path, sys.version_info[1]))
+    assert host_python.main(["host", "1"]) == 0
+    assert capfd.readouterr() == (f"{sys.executable}\n", "")
+    assert not (tmp_path / "host").exists()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_host_python_is_built_if_it_is_of_another_version(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CFLAGS", "for-windows")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
+    makefile = "printf 'python:\\n\\techo $(MAKEFLAGS) > $@; env >> $@\\n' > Makefile"
+    monkeypatch.chdir(source_of(tmp_path, OTHER, f'{makefile}\necho configured "$1" "$CC"'))
+    assert host_python.main([str(tmp_path / "out" / "host"), "3"]) == 0
+    printed, said = capfd.readouterr()
+    assert printed == f"{tmp_path}/out/host/bin/python3\n"
+    assert said.startswith("configured -q gcc\n")
+    made = (tmp_path / "out" / "host" / "bin" / "python3").read_text()
+    assert "for-windows" not in made
+    assert "\nSOURCE_DATE_EPOCH=1\n" in made
+    library = tmp_path / "out" / "host" / "lib" / f"python3.{OTHER}"
+    assert sorted(path.name for path in library.rglob("*")) == ["README", "lib-dynload", "os.py"]
+
+
+def test_host_python_that_cannot_be_built(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(source_of(tmp_path, OTHER, "exit 3"))
+    assert host_python.main(["host", "1"]) == 1
+    printed, said = capfd.readouterr()
+    assert printed == ""
+    assert said.startswith("host_python.py: Command ")
+    assert "returned non-zero exit status 3" in said
+
+
+# The patches, of each version.
+
+COMPONENTS = ROOT / "bundle_specs" / "components"
+FOLDERS = ("cpython", "cpython-3.12")
+PATCHES = [path for folder in FOLDERS for path in sorted((ROOT / "patches" / folder).glob("*.patch"))]
+
+
+@pytest.mark.parametrize("path", PATCHES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_patch_says_what_and_why(path: Path) -> None:
     header = path.read_text(encoding="utf-8").partition("\n--- a/")[0]
     assert all(f"\n{word}: " in header for word in ("What", "Why", "Upstream")), header
 
 
-def test_component_applies_every_patch_in_order() -> None:
-    with (ROOT / "bundle_specs" / "components" / "cpython.toml").open("rb") as file:
-        component = tomllib.load(file)
-    assert component["patches"] == [f"patches/cpython/{path.name}" for path in PATCHES]
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_component_applies_every_patch_of_its_own_in_order(folder: str) -> None:
+    with (COMPONENTS / f"{folder}.toml").open("rb") as file:
+        patches = [ROOT / patch for patch in tomllib.load(file)["patches"]]
+    assert [path for path in patches if path.parent.name == folder] == [
+        path for path in PATCHES if path.parent.name == folder
+    ]
+    assert [path.name for path in patches] == sorted(path.name for path in patches)
+
+
+def test_a_second_version_has_every_patch_of_the_first_or_says_why_not() -> None:
+    text = (COMPONENTS / "cpython-3.12.toml").read_text(encoding="utf-8")
+    patches = [Path(patch).name for patch in tomllib.loads(text)["patches"]]
+    for path in (ROOT / "patches" / "cpython").glob("*.patch"):
+        assert path.name in patches or f"\n  # {path.name[:4]}: " in text, path.name

@@ -1,7 +1,7 @@
 """The imports of a compiled module, read from its ``.pyc`` without executing anything of it.
 
-Of the bytecode only what tells imports apart is looked at. The numbers are those of CPython 3.13's
-Lib/_opcode_metadata.py (made from Python/bytecodes.c); exception tables are as Objects/exception_handling_notes.txt of
+Of the bytecode only what tells imports apart is looked at. The numbers are those of CPython's Lib/_opcode_metadata.py
+(made from Python/bytecodes.c; in 3.12 Lib/opcode.py); exception tables are as Objects/exception_handling_notes.txt of
 its source says, line tables as Objects/locations.md. In a .pyc the caches behind instructions are zeros (deopt_code in
 Objects/codeobject.c), which is the number of the instruction CACHE: they are passed over like any other instruction.
 """
@@ -17,14 +17,52 @@ from packager.diff import marshal
 from packager.diff.marshal import MarshalError, Values
 from packager.diff.pyc import HEADER, is_pyc
 
-PYTHON = (3, 13)
 
-_CACHE, _CHECK_EXC_MATCH, _LOAD_BUILD_CLASS, _POP_TOP, _PUSH_EXC_INFO, _PUSH_NULL = 0, 7, 24, 32, 33, 34
-_TO_BOOL, _BUILD_TUPLE, _COPY, _EXTENDED_ARG, _IMPORT_NAME, _JUMP_FORWARD = 40, 52, 61, 71, 75, 79
-_LOAD_ATTR, _LOAD_CONST, _LOAD_GLOBAL, _LOAD_NAME = 82, 83, 91, 92
-_POP_JUMP_IF_FALSE, _POP_JUMP_IF_TRUE = 97, 100
-#: What may stand between the beginning of an ``except`` and the comparison: the exceptions' names.
-_NAMES_OF_EXCEPTIONS = frozenset({_LOAD_NAME, _LOAD_GLOBAL, _LOAD_ATTR, _BUILD_TUPLE, _CACHE, _EXTENDED_ARG})
+@dataclass(frozen=True, slots=True)
+class _Numbers:
+    """What one version's instructions are called by. ``to_bool`` stands before a conditional jump, if there is one;
+    ``jump_caches`` are the units of cache behind such a jump, which counts from after them.
+    """
+
+    check_exc_match: int
+    load_build_class: int
+    pop_top: int
+    push_exc_info: int
+    push_null: int
+    build_tuple: int
+    copy: int
+    extended_arg: int
+    import_name: int
+    jump_forward: int
+    load_attr: int
+    load_const: int
+    load_global: int
+    load_name: int
+    pop_jump_if_false: int
+    pop_jump_if_true: int
+    to_bool: int | None
+    jump_caches: int
+    cache: int = 0
+
+    def names_of_exceptions(self) -> frozenset[int]:
+        """What may stand between the beginning of an ``except`` and the comparison: the exceptions' names."""
+        loads = (self.load_name, self.load_global, self.load_attr)
+        return frozenset({*loads, self.build_tuple, self.cache, self.extended_arg})
+
+
+#: The versions of Python whose bytecode can be read.
+VERSIONS = {
+    (3, 12): _Numbers(
+        check_exc_match=36, load_build_class=71, pop_top=1, push_exc_info=35, push_null=2, build_tuple=102, copy=120,
+        extended_arg=144, import_name=108, jump_forward=110, load_attr=106, load_const=100, load_global=116,
+        load_name=101, pop_jump_if_false=114, pop_jump_if_true=115, to_bool=None, jump_caches=0,
+    ),
+    (3, 13): _Numbers(
+        check_exc_match=7, load_build_class=24, pop_top=32, push_exc_info=33, push_null=34, build_tuple=52, copy=61,
+        extended_arg=71, import_name=75, jump_forward=79, load_attr=82, load_const=83, load_global=91,
+        load_name=92, pop_jump_if_false=97, pop_jump_if_true=100, to_bool=40, jump_caches=1,
+    ),
+}  # fmt: skip
 
 #: Exceptions one of which an import raises that finds nothing, or which are bases of it.
 _CAUGHT = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
@@ -59,22 +97,24 @@ class Import:
 def read_imports(data: bytes) -> tuple[Import, ...]:
     """The imports of the module whose ``.pyc`` file is ``data``, function by function.
 
-    Raises MarshalError if it is no .pyc of Python 3.13 or broken.
+    Raises MarshalError if it is no .pyc of one of VERSIONS or broken.
     """
     if not is_pyc(data):
         raise MarshalError("expected a .pyc file, found something else")
     python = marshal.python_of(int.from_bytes(data[:2], "little"))
-    if python != PYTHON:
+    numbers = VERSIONS.get(python) if python is not None else None
+    if python is None or numbers is None:
         found = "of an unknown version" if python is None else f"of Python {python[0]}.{python[1]}"
-        raise MarshalError(f"expected a .pyc of Python {PYTHON[0]}.{PYTHON[1]}, found one {found}")
+        known = " or ".join(f"{major}.{minor}" for major, minor in VERSIONS)
+        raise MarshalError(f"expected a .pyc of Python {known}, found one {found}")
     values = Values()
     root = marshal.read(data, HEADER, python, values).root
     if values.kind(root) != "code":
         raise MarshalError(f"expected a module's code, found a value of type {values.kind(root)}")
-    return tuple(_nested(values, root, late=False))
+    return tuple(_nested(values, numbers, root, late=False))
 
 
-def _nested(values: Values, number: int, *, late: bool) -> Iterator[Import]:
+def _nested(values: Values, numbers: _Numbers, number: int, *, late: bool) -> Iterator[Import]:
     """The imports of a code object and of those in it; ``late``: the module's import itself does not run it."""
     fields = values.fields(number)
     constants = values.content(fields["co_consts"])
@@ -83,14 +123,16 @@ def _nested(values: Values, number: int, *, late: bool) -> Iterator[Import]:
     inner = [index for index, constant in enumerate(constants) if values.kind(constant) == "code"]
     opcodes = values.content(fields["co_code"])[::2]
     code = None
-    if _IMPORT_NAME in opcodes or any(values.text(name) in _BY_NAME for name in values.content(fields["co_names"])):
-        code = _Code(values, fields, constants)
+    if numbers.import_name in opcodes or any(
+        values.text(name) in _BY_NAME for name in values.content(fields["co_names"])
+    ):
+        code = _Code(values, numbers, fields, constants)
         yield from code.imports(values.text(fields["co_qualname"]) if late else "")
     at_once: frozenset[int] = frozenset()
     if inner and not late:
-        at_once = (code or _Code(values, fields, constants)).run_at_once()
+        at_once = (code or _Code(values, numbers, fields, constants)).run_at_once()
     for index in inner:
-        yield from _nested(values, constants[index], late=late or index not in at_once)
+        yield from _nested(values, numbers, constants[index], late=late or index not in at_once)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,22 +156,24 @@ class _Handler:
 class _Code:
     """One code object, as far as its imports go."""
 
-    def __init__(self, values: Values, fields: dict[str, int], constants: tuple[int, ...]) -> None:
+    def __init__(self, values: Values, numbers: _Numbers, fields: dict[str, int], constants: tuple[int, ...]) -> None:
         self.values = values
+        self.numbers = numbers
+        self.names_of_exceptions = numbers.names_of_exceptions()
         self.fields = fields
         self.constants = constants
         self.names = [values.text(number) for number in values.content(fields["co_names"])]
-        self.code = list(_instructions(values.content(fields["co_code"])))
+        self.code = list(_instructions(values.content(fields["co_code"]), numbers.extended_arg))
         self.starts = [one.at for one in self.code]
 
     def run_at_once(self) -> frozenset[int]:
         """The constants that are run where they stand: classes' bodies, and what is around those with parameters."""
         found = set()
         for index, one in enumerate(self.code):
-            if one.code == _LOAD_BUILD_CLASS:
-                loads = (item.arg for item in self.code[index:] if item.code == _LOAD_CONST)
+            if one.code == self.numbers.load_build_class:
+                loads = (item.arg for item in self.code[index:] if item.code == self.numbers.load_const)
                 found.add(next((arg for arg in loads if self.is_code(arg)), -1))
-            elif one.code == _LOAD_CONST and self.is_code(one.arg):
+            elif one.code == self.numbers.load_const and self.is_code(one.arg):
                 name = self.values.text(self.values.fields(self.constants[one.arg])["co_name"])
                 if name.startswith(_GENERIC):
                     found.add(one.arg)
@@ -164,9 +208,9 @@ class _Code:
         """Instructions that import, with name, level and names."""
         loaded: list[int] = []
         for index, one in enumerate(self.code):
-            if one.code == _LOAD_CONST:
+            if one.code == self.numbers.load_const:
                 loaded.append(one.arg)
-            elif one.code == _IMPORT_NAME:
+            elif one.code == self.numbers.import_name:
                 level, names = (self.constant(arg) for arg in (loaded[-2:] if len(loaded) > 1 else (-1, -1)))
                 yield one, (self.name(one.arg), level if isinstance(level, int) else 0, _texts(names))
             elif (named := self.called(index)) is not None:
@@ -188,17 +232,17 @@ class _Code:
 
     def loaded_name(self, one: _Instruction) -> str:
         """The name that an instruction loads, or none; two of the three keep a flag in the lowest bit."""
-        if one.code == _LOAD_NAME:
+        if one.code == self.numbers.load_name:
             return self.name(one.arg)
-        return self.name(one.arg >> 1) if one.code in (_LOAD_GLOBAL, _LOAD_ATTR) else ""
+        return self.name(one.arg >> 1) if one.code in (self.numbers.load_global, self.numbers.load_attr) else ""
 
     def called(self, index: int) -> str | None:
         """The literal that ``import_module`` or ``__import__``, loaded here, gets as its first argument; or None."""
         if self.loaded_name(self.code[index]) not in _BY_NAME:
             return None
         for one in self.code[index + 1 :]:
-            if one.code not in (_CACHE, _PUSH_NULL):
-                literal = self.constant(one.arg) if one.code == _LOAD_CONST else None
+            if one.code not in (self.numbers.cache, self.numbers.push_null):
+                literal = self.constant(one.arg) if one.code == self.numbers.load_const else None
                 # The beginning of a name, to which something is added, is none.
                 whole = isinstance(literal, str) and all(part.isidentifier() for part in literal.lstrip(".").split("."))
                 return str(literal) if whole else None
@@ -207,17 +251,17 @@ class _Code:
     def typing_only(self) -> list[range]:
         """What runs only if ``TYPE_CHECKING`` (or ``typing.TYPE_CHECKING``) is true."""
         regions = []
-        shown = [one for one in self.code if one.code != _CACHE]
-        for load, test, jump in zip(shown, shown[1:], shown[2:], strict=False):
-            if self.loaded_name(load) != _TYPING or test.code != _TO_BOOL:
+        shown = [one for one in self.code if one.code != self.numbers.cache]
+        for load, second, third in zip(shown, shown[1:], shown[2:], strict=False):
+            if self.loaded_name(load) != _TYPING:
                 continue
-            # One unit of cache stands behind a conditional jump, which counts from after it.
-            target = jump.end + 1 + jump.arg
-            if jump.code == _POP_JUMP_IF_FALSE:
+            jump = third if second.code == self.numbers.to_bool else second
+            target = self.jumped_to(jump)
+            if jump.code == self.numbers.pop_jump_if_false:
                 regions.append(range(jump.end, target))
-            elif jump.code == _POP_JUMP_IF_TRUE:
+            elif jump.code == self.numbers.pop_jump_if_true:
                 before = next((one for one in reversed(shown) if one.end == target), None)
-                if before is not None and before.code == _JUMP_FORWARD:
+                if before is not None and before.code == self.numbers.jump_forward:
                     regions.append(range(target, target + before.arg))
         return regions
 
@@ -232,7 +276,7 @@ class _Code:
         while (target := _target(table, here)) is not None and target not in seen:
             seen.add(target)
             first = self.at(target)
-            if first is not None and first.code == _PUSH_EXC_INFO:
+            if first is not None and first.code == self.numbers.push_exc_info:
                 if self.handler(target, table) is not None:
                     tries.add(target)
                 cleanup = _target(table, target)
@@ -240,13 +284,17 @@ class _Code:
                     break
                 here = cleanup
                 continue
-            if first is not None and first.code == _COPY:
+            if first is not None and first.code == self.numbers.copy:
                 begin = min(covered.start for covered, its in table if its == target)
                 handler = self.handler(begin, table)
                 if handler is not None and any(at in clause for clause in handler.clauses):
                     inside.add(begin)
             here = target
         return frozenset(tries), frozenset(inside)
+
+    def jumped_to(self, jump: _Instruction) -> int:
+        """Where a conditional jump leads, which counts from after the caches behind it."""
+        return jump.end + self.numbers.jump_caches + jump.arg
 
     def at(self, unit: int) -> _Instruction | None:
         index = bisect_right(self.starts, unit) - 1
@@ -255,7 +303,7 @@ class _Code:
     def handler(self, begin: int, table: Sequence[tuple[range, int]]) -> _Handler | None:
         """What the handler at ``begin`` is if it catches failing imports; None for ``finally``, ``with`` and others."""
         index = bisect_right(self.starts, begin) - 1
-        if self.code[index].at != begin or self.code[index].code != _PUSH_EXC_INFO:
+        if self.code[index].at != begin or self.code[index].code != self.numbers.push_exc_info:
             return None
         cleanup = _target(table, begin)
         end = max((covered.stop for covered, its in table if its == cleanup), default=begin)
@@ -263,18 +311,18 @@ class _Code:
         position = index + 1
         while position < len(self.code):
             one = self.code[position]
-            if one.code == _POP_TOP and not names:
+            if one.code == self.numbers.pop_top and not names:
                 clauses.append(range(one.at, end))
                 break
-            if one.code == _CHECK_EXC_MATCH:
-                jump = next(item for item in self.code[position:] if item.code != _CHECK_EXC_MATCH)
-                following = jump.end + 1 + jump.arg
+            if one.code == self.numbers.check_exc_match:
+                jump = next(item for item in self.code[position:] if item.code != self.numbers.check_exc_match)
+                following = self.jumped_to(jump)
                 if not _CAUGHT.isdisjoint(names):
                     clauses.append(range(one.at, following))
                 names = []
                 position = bisect_right(self.starts, following) - 1
                 continue
-            if one.code not in _NAMES_OF_EXCEPTIONS:
+            if one.code not in self.names_of_exceptions:
                 break
             names.append(self.loaded_name(one))
             position += 1
@@ -285,12 +333,12 @@ def _texts(value: object) -> tuple[str, ...]:
     return tuple(item for item in value if isinstance(item, str)) if isinstance(value, tuple) else ()
 
 
-def _instructions(code: bytes) -> Iterator[_Instruction]:
+def _instructions(code: bytes, extended_arg: int) -> Iterator[_Instruction]:
     begin, arg = 0, 0
     for unit in range(len(code) // 2):
         number = code[2 * unit]
         arg = arg << 8 | code[2 * unit + 1]
-        if number != _EXTENDED_ARG:
+        if number != extended_arg:
             yield _Instruction(begin, unit + 1, number, arg)
             begin, arg = unit + 1, 0
 

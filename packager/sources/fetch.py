@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,14 @@ def fetch(
     return Fetched(got.path, got.origin, got.cached and detached.cached, result)
 
 
+def entry_key(source: model.Source) -> str:
+    """What a source is filed under in the store: its sha256, or its commit and what is left out of that."""
+    if source.sha256 is not None:
+        return source.sha256
+    part = hashlib.sha256("\0".join(sorted(source.leave_out)).encode()).hexdigest()[:16]
+    return f"git-{source.commit}" + (f"-{part}" if source.leave_out else "")
+
+
 @dataclass(frozen=True, slots=True)
 class _Getter:
     store: SourceStore
@@ -93,13 +102,12 @@ class _Getter:
 
     def tree(self, source: model.Source) -> Fetched:
         """The tree of a git commit, as a tar."""
-        assert source.commit is not None
-        key = f"git-{source.commit}"
+        key = entry_key(source)
         path = self.store.entry(key, source.file)
-        if _tree_fault(path, source.commit) == "":
+        if _tree_fault(path, source) == "":
             return Fetched(path, "the store", cached=True)
         with self.store.lock(key, source.file, self.reporter):
-            fault = _tree_fault(path, source.commit)
+            fault = _tree_fault(path, source)
             if fault == "":
                 return Fetched(path, "the store", cached=True)
             self._discard(path, source.file, fault)
@@ -167,8 +175,9 @@ class _Getter:
         if not isinstance(origin, model.GitOrigin) or origin.commit != source.commit:
             raise OriginError(f"expected a git origin of commit {source.commit}")
         made = self.store.partial / key
-        git.download(origin, made, top=source.file.removesuffix(".tar"), reporter=self.reporter)
-        git.verify(made, origin.commit)
+        top = source.file.removesuffix(".tar")
+        git.download(origin, made, top=top, leave_out=source.leave_out, reporter=self.reporter)
+        git.verify(made, origin.commit, source.leave_out)
         return self.store.admit(made, key, source.file)
 
 
@@ -180,12 +189,13 @@ def _digest(path: Path) -> str | None:
         return None
 
 
-def _tree_fault(path: Path, commit: str) -> str | None:
+def _tree_fault(path: Path, source: model.Source) -> str | None:
     """What is wrong with a stored tree: nothing (empty), that it is not there (None), or in words."""
     if not path.is_file():
         return None
+    assert source.commit is not None  # specs.load.check_source
     try:
-        git.verify(path, commit)
+        git.verify(path, source.commit, source.leave_out)
     except SourceError as exc:
         return exc.message
     return ""

@@ -3,6 +3,7 @@
 The tar is written from the objects themselves, so neither git's version nor attributes (``export-ignore``,
 ``export-subst``, line ends), filters, umask or the user's settings change it. Every object is hashed again here on the
 way from the commit id down; the tar carries the commit object, so that ``verify`` can do the same at any later time.
+Files and folders that are left out are not read, and need not be in the repository; the tar carries their ids.
 
 A repository on this machine's own disk (a path, perhaps through ``url.*.insteadOf``) is only read as a folder of
 objects: none of its settings or hooks count, and who owns it does not matter.
@@ -20,7 +21,7 @@ import re
 import shutil
 import tarfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -34,6 +35,7 @@ from packager.specs import model
 
 _COMMIT_HEADER = "PACKAGER.commit"
 _GITLINK_HEADER = "PACKAGER.gitlink"
+_LEFT_OUT_HEADER = "PACKAGER.leftout"
 _FILE, _EXECUTABLE, _LINK, _TREE, _GITLINK = b"100644", b"100755", b"120000", b"40000", b"160000"
 #: What makes a git process work on another repository than the one it is told.
 _AMBIENT = (
@@ -53,8 +55,10 @@ class _Entry:
     oid: str
 
 
-def download(origin: model.GitOrigin, made: Path, *, top: str, reporter: Reporter) -> None:
-    """Write the tree of the origin's commit as a tar to ``made``, below one folder called ``top``.
+def download(
+    origin: model.GitOrigin, made: Path, *, top: str, leave_out: Collection[str] = (), reporter: Reporter
+) -> None:
+    """Write the tree of the origin's commit, but what to ``leave_out``, as a tar to ``made``, below one folder ``top``.
 
     Works in a bare repository beside ``made``, which is removed in the end. Raises OriginError, DiskError.
     """
@@ -62,12 +66,14 @@ def download(origin: model.GitOrigin, made: Path, *, top: str, reporter: Reporte
     shutil.rmtree(repository, ignore_errors=True)  # what a killed run left: a fetch cannot be gone on with
     try:
         with disk_errors(made.parent):
-            _write(origin, repository, made, top, reporter)
+            _write(origin, repository, made, top, frozenset(map(os.fsencode, leave_out)), reporter)
     finally:
         shutil.rmtree(repository, ignore_errors=True)
 
 
-def _write(origin: model.GitOrigin, repository: Path, made: Path, top: str, reporter: Reporter) -> None:
+def _write(
+    origin: model.GitOrigin, repository: Path, made: Path, top: str, leave_out: Set[bytes], reporter: Reporter
+) -> None:
     git = process.which("git")
     environment = _environment()
     _run([git, "init", "--quiet", "--bare", "--template=", str(repository)], "git init", environment, repository)
@@ -83,27 +89,50 @@ def _write(origin: model.GitOrigin, repository: Path, made: Path, top: str, repo
         if not reader.has(origin.commit):
             raise OriginError("the repository does not have this commit")
     commit = reader.read({origin.commit}, "commit")[origin.commit]
-    entries = list(_walk(reader, commit))
+    entries, left_out = _parted(_walk(reader, commit, leave_out), leave_out)
+    missing = leave_out - {entry.path for entry in left_out}
+    if missing:
+        raise OriginError(f"the tree has no {_shown(min(missing))} that could be left out")
     contents = reader.read({e.oid for e in entries if e.mode not in (_TREE, _GITLINK)}, "blob")
     for entry in entries:
         if entry.mode == _GITLINK:
             reporter.note(f"{top}: submodule {_shown(entry.path)} is left out")
-    _write_tar(made, top, commit, [e for e in entries if e.mode != _TREE], contents)
+    _write_tar(made, top, commit, [e for e in entries if e.mode != _TREE], contents, left_out)
 
 
-def verify(tar: Path, commit: str) -> None:
-    """Check that a tar made here is, object by object, the tree of ``commit``. Raises SourceError."""
+def _parted(entries: Iterable[_Entry], paths: Set[bytes]) -> tuple[list[_Entry], list[_Entry]]:
+    """The entries that have none of these paths, and those that have one."""
+    known = list(entries)
+    return [entry for entry in known if entry.path not in paths], [entry for entry in known if entry.path in paths]
+
+
+def verify(tar: Path, commit: str, leave_out: Collection[str] = ()) -> None:
+    """Check that a tar made here is, object by object, the tree of ``commit``, but what to ``leave_out``.
+
+    Raises SourceError.
+    """
     try:
         with tarfile.open(tar, "r:", encoding="utf-8", errors="surrogateescape") as archive:
             raw = base64.b64decode(archive.pax_headers.get(_COMMIT_HEADER, ""), validate=True)
+            left_out = _left_out(archive.pax_headers.get(_LEFT_OUT_HEADER, ""))
             leaves = [_leaf(archive, member) for member in archive]
     except (tarfile.TarError, EOFError, OSError, ValueError, binascii.Error) as exc:
         raise SourceError(f"{tar}: expected the tree of commit {commit}, found a damaged tar: {exc}") from exc
     if _oid("commit", raw) != commit:
         raise SourceError(f"{tar}: expected commit {commit}, found another commit in the tar")
-    found, expected = _tree_oid(leaves), _tree_of(raw)
+    wanted, without = sorted(map(os.fsencode, leave_out)), sorted(entry.path for entry in left_out)
+    if wanted != without:
+        raise SourceError(f"{tar}: expected to be left out: {_listed(wanted)}; found: {_listed(without)}")
+    found, expected = _tree_oid([*leaves, *left_out]), _tree_of(raw)
     if found != expected:
         raise SourceError(f"{tar}: expected tree {expected} of commit {commit}, found {found}")
+
+
+def _left_out(header: str) -> list[_Entry]:
+    """The entries that a tar's header says are left out of it. Raises ValueError."""
+    lines = base64.b64decode(header, validate=True).split(b"\0")
+    fields = (line.split(b" ", 2) for line in lines if line)
+    return [_Entry(path, mode, oid.decode("ascii")) for mode, oid, path in fields]
 
 
 def _leaf(archive: tarfile.TarFile, member: tarfile.TarInfo) -> _Entry:
@@ -127,8 +156,8 @@ def _tree_oid(leaves: list[_Entry]) -> str:
             below.setdefault(name, []).append(_Entry(rest, leaf.mode, leaf.oid))
         else:
             here[name] = leaf
-    rows = [(name, name, leaf.mode, leaf.oid) for name, leaf in here.items()]
     # git sorts a folder as if its name ended in a slash
+    rows = [(name + b"/" * (leaf.mode == _TREE), name, leaf.mode, leaf.oid) for name, leaf in here.items()]
     rows += [(name + b"/", name, _TREE, _tree_oid(inside)) for name, inside in below.items()]
     content = b"".join(b"%s %s\0%s" % (mode, name, bytes.fromhex(oid)) for _, name, mode, oid in sorted(rows))
     return _oid("tree", content)
@@ -145,8 +174,11 @@ def _tree_of(commit: bytes) -> str:
     return match[1].decode()
 
 
-def _walk(reader: _Objects, commit: bytes) -> Iterator[_Entry]:
-    """All entries below a commit, folders before what is in them, one query of git for each depth."""
+def _walk(reader: _Objects, commit: bytes, leave_out: Set[bytes]) -> Iterator[_Entry]:
+    """All entries below a commit, folders before what is in them, one query of git for each depth.
+
+    Of a folder to ``leave_out`` there is only itself.
+    """
     level = [_Entry(b"", _TREE, _tree_of(commit))]
     while level:
         trees = reader.read({entry.oid for entry in level}, "tree")
@@ -160,7 +192,7 @@ def _walk(reader: _Objects, commit: bytes) -> Iterator[_Entry]:
                     raise OriginError(f"{_shown(path)} has the unknown mode {_shown(mode)}")
                 entry = _Entry(path, mode, oid)
                 yield entry
-                if mode == _TREE:
+                if mode == _TREE and path not in leave_out:
                     following.append(entry)
         level = following
 
@@ -176,9 +208,19 @@ def _parse_tree(content: bytes) -> Iterator[tuple[bytes, bytes, str]]:
         position = end + 21
 
 
-def _write_tar(made: Path, top: str, commit: bytes, entries: list[_Entry], contents: Mapping[str, bytes]) -> None:
+def _write_tar(
+    made: Path,
+    top: str,
+    commit: bytes,
+    entries: list[_Entry],
+    contents: Mapping[str, bytes],
+    left_out: Iterable[_Entry],
+) -> None:
     """Owner 0, mode 644 or 755, time 0, sorted by path: nothing in it but the tree."""
     headers = {_COMMIT_HEADER: base64.b64encode(commit).decode()}
+    lines = [b"%s %s %s" % (e.mode, e.oid.encode(), e.path) for e in sorted(left_out, key=lambda e: e.path)]
+    if lines:
+        headers[_LEFT_OUT_HEADER] = base64.b64encode(b"\0".join(lines)).decode()
     with tarfile.open(
         made, "w", format=tarfile.PAX_FORMAT, encoding="utf-8", errors="surrogateescape", pax_headers=headers
     ) as archive:
@@ -340,6 +382,10 @@ def _objects_folder(url: str) -> Path | None:
 def _quoted(path: str) -> str:
     """A path as git's list of alternates takes it: in C quotes, so that a colon in it does not end it."""
     return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _listed(paths: Sequence[bytes]) -> str:
+    return ", ".join(map(_shown, paths)) or "nothing"
 
 
 def _shown(raw: bytes) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -150,6 +151,8 @@ def check_source(source: model.Source, file: str, key: str) -> None:
                 raise SpecError.at(file, f"{where}.commit", f"the source's commit {source.commit}", origin.commit)
         elif source.sha256 is None:
             raise SpecError.at(file, where, "kind git, as the source is bound by a commit id", "another kind")
+    if source.leave_out and source.commit is None:
+        raise SpecError.at(file, f"{key}.leave_out", "none, as the source is bound by a sha256", str(source.leave_out))
     if source.signature is not None and source.sha256 is None:
         raise SpecError.at(file, f"{key}.signature", "none for a git source", "a signature")
 
@@ -163,27 +166,41 @@ def component_path(project: Project, name: str) -> Path:
     return path
 
 
-def _component_document(project: Project, name: str, trail: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A component's document with what it takes from the component that it is ``like``."""
+def _likes(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """The components that a document says it is ``like``; none if the key is missing or wrong (``convert`` says so)."""
+    like = document.get("like", ())
+    names = [like] if isinstance(like, str) else like
+    return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list | tuple) else ()
+
+
+def _lineage(project: Project, name: str, trail: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
+    """The documents of a component and of all that it is ``like``, by name, each before what it is like itself.
+
+    A key is taken from the first that has it: what several are like comes after all of them, as with Python's classes.
+    """
     if name in trail:
         raise SpecError(f"components are like each other in a circle: {' -> '.join((*trail, name))}")
     path = component_path(project, name)
     document = _document(_text(path), str(path))
-    like = document.get("like")
-    if not isinstance(like, str):
-        return document
-    other = _component_document(project, like, (*trail, name))
-    return {key: value for key, value in other.items() if key not in model.OWN_KEYS} | document
+    found = {name: document}
+    for like in _likes(document):
+        for other, theirs in _lineage(project, like, (*trail, name)).items():
+            found.pop(other, None)
+            found[other] = theirs
+    return found
+
+
+def _component_document(project: Project, name: str) -> dict[str, Any]:
+    """A component's document with what it takes from the components that it is ``like``."""
+    document: dict[str, Any] = {}
+    for other, theirs in reversed(_lineage(project, name).items()):
+        document |= {key: value for key, value in theirs.items() if other == name or key not in model.OWN_KEYS}
+    return document
 
 
 def component_files(project: Project, component: model.Component) -> tuple[Path, ...]:
     """The spec files that a component was read from: its own, then those of the components that it is like."""
-    files = [component_path(project, component.name)]
-    like = component.like
-    while like is not None:
-        files.append(component_path(project, like))
-        like = load_component(project, like).like
-    return tuple(files)
+    return tuple(component_path(project, name) for name in _lineage(project, component.name))
 
 
 def load_component(project: Project, name: str) -> model.Component:

@@ -70,18 +70,24 @@ class Signature(Frozen, frozen=True):
 
 
 class Source(Frozen, frozen=True):
-    """One upstream source: a file bound by its sha256, or a git commit bound by its id."""
+    """One upstream source: a file bound by its sha256, or a git commit bound by its id.
+
+    ``leave_out`` are files and folders of a commit's tree that are not asked for.
+    """
 
     origins: Annotated[tuple[Origin, ...], Meta(min_length=1)]
     file: FileName
     sha256: Sha256 | None = None
     commit: CommitId | None = None
+    leave_out: tuple[RelativePath, ...] = ()
     signature: Signature | None = None
 
     @property
     def digest(self) -> str:
-        """What binds the content: ``sha256:...`` or ``git:...``."""
-        return f"sha256:{self.sha256}" if self.sha256 is not None else f"git:{self.commit}"
+        """What binds the content: ``sha256:...`` or ``git:...``, after it what is left out of the commit's tree."""
+        if self.sha256 is not None:
+            return f"sha256:{self.sha256}"
+        return " ".join([f"git:{self.commit}", *(f"-{path}" for path in sorted(self.leave_out))])
 
 
 class Build(Frozen, frozen=True):
@@ -91,7 +97,7 @@ class Build(Frozen, frozen=True):
 
 
 class Component(Frozen, frozen=True):
-    """One thing built from one upstream source; ``like`` names the component that has the keys which it leaves out."""
+    """One thing built from one upstream source; ``like`` names components that have the keys which it leaves out."""
 
     name: Name
     version: NonEmpty
@@ -104,7 +110,7 @@ class Component(Frozen, frozen=True):
     depends: tuple[Name, ...] = ()
     patches: tuple[RelativePath, ...] = ()
     overlays: tuple[RelativePath, ...] = ()
-    like: Name | None = None
+    like: Name | tuple[Name, ...] = ()
 
 
 #: What a component says itself, whatever component it is like.

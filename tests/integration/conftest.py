@@ -127,13 +127,21 @@ class BuiltBundle:
         return done.stdout.decode().replace("\r\n", "\n")
 
 
-@functools.cache
-def _built(spec: str, out: Path) -> BuiltBundle | str:
-    done = packager("--json", "build", spec, "--out", out, timeout=3000)
+def no_git(done: subprocess.CompletedProcess[bytes], what: str) -> str | None:
+    """Why ``what`` could not be had, if it was for its git repository, in git's words."""
     said = done.stderr.decode()
-    if done.returncode == 3 and "git https://" in said:
-        return f"the git repository of {spec} cannot be reached from here: {said.strip().splitlines()[-2].strip()}"
-    assert done.returncode == 0, said
+    if done.returncode != 3 or "git https://" not in said:
+        return None
+    return f"the git repository of {what} cannot be reached from here: {said.strip().splitlines()[-2].strip()}"
+
+
+@functools.cache
+def _built(spec: str, out: Path, project: Path = ROOT) -> BuiltBundle | str:
+    done = packager("--json", "build", spec, "--out", out, cwd=project, timeout=3000)
+    reason = no_git(done, spec)
+    if reason is not None:
+        return reason
+    assert done.returncode == 0, done.stderr.decode()
     document = json.loads(done.stdout)["built"][0]
     return BuiltBundle(Path(document["folder"]), out, document)
 
@@ -169,6 +177,58 @@ def electrum_nmc(out: Path) -> BuiltBundle:
 def electrum_nmc_wallet(out: Path) -> BuiltBundle:
     """The bundle ``electrum-nmc-wallet``; skipped where its repository cannot be reached."""
     return _built_or_skip("electrum-nmc-wallet", out)
+
+
+#: What of Electrum's spec names the interpreter, and what it is with another version.
+ON_3_12 = (
+    ('interpreter = "cpython"', 'interpreter = "cpython-3.12"'),
+    ('component = "pycryptodomex"', 'component = "pycryptodomex-3.12"'),
+    ('path = "python/Lib/_android_support.pyc"', 'path = "python/DLLs/_msi.pyd"'),
+    ('reason = "for Android"', 'reason = "makes installers"'),
+    ('path = "python/Lib/_apple_support.pyc"', 'path = "python/Lib/msilib/**"'),
+    ('reason = "for iOS and macOS"', 'reason = "makes installers"'),
+    ('path = "python/Lib/_ios_support.pyc"', 'path = "python/Lib/pipes.pyc"'),
+    ('reason = "for iOS"', 'reason = "for Unix shells"'),
+)
+
+#: What aiohttp and aiosignal want up to 3.12.
+MORE_ON_3_12 = """
+[[packages]]
+name = "typing-extensions"
+version = "4.15.0"
+[[packages.wheels]]
+name = "typing_extensions-4.15.0-py3-none-any.whl"
+path = "wheels/typing_extensions-4.15.0-py3-none-any.whl"
+size = 44614
+hashes.sha256 = "f0fa19c6845758ab08074a0cfa8b7aecb71c999ca73d62883bc25cc018c4e548"
+"""
+
+
+@pytest.fixture(scope="session")
+def electrum_3_12(out: Path, tmp_path_factory: pytest.TempPathFactory) -> BuiltBundle:
+    """The bundle ``electrum`` with another version of CPython; skipped where its repository cannot be reached."""
+    project = copy_project(tmp_path_factory.mktemp("project") / "project")
+    specs = project / "bundle_specs"
+    spec, pylock = specs / "electrum.toml", specs / "locks/pylock.electrum.toml"
+    text = spec.read_text()
+    for old, new in ON_3_12:
+        assert text.count(f"{old}\n") == 1, old
+        text = text.replace(f"{old}\n", f"{new}\n")
+    spec.write_text(text)
+    locked = pylock.read_text().replace('requires-python = "==3.13.*"', 'requires-python = "==3.12.*"')
+    pylock.write_text(locked + MORE_ON_3_12)
+    (specs / "locks/electrum.toml").unlink()  # its sums are those of the other interpreter
+    built = _built("electrum", out / "3.12", project)
+    if isinstance(built, str):
+        pytest.skip(built)
+    return built
+
+
+@pytest.fixture(params=["electrum", "electrum_3_12"])
+def interpreter(request: pytest.FixtureRequest) -> BuiltBundle:
+    """Electrum's bundle on each version of CPython in turn."""
+    found: BuiltBundle = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture(params=["electrum", "electrum_nmc", "electrum_nmc_wallet"])

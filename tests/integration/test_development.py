@@ -15,24 +15,36 @@ import pytest
 
 from packager import components
 from packager.sandbox import Sandbox
+from packager.sources.fetch import entry_key
 from packager.sources.store import SourceStore
 from packager.specs.load import Project
 from packager.store import Store
-from tests.integration.conftest import ROOT, BuiltBundle, packager
+from tests.integration.conftest import ROOT, BuiltBundle, no_git, packager
 from tests.support import Recorder
 
 OPTIONS = components.Options(toolchain="trixie-ucrt64", target="windows-x86_64", jobs=1, offline=True)
 
 
+@pytest.fixture(scope="module", params=["cpython", "cpython-3.12"])
+def version(request: pytest.FixtureRequest) -> str:
+    """The name of each version's component in turn."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, BuiltBundle]:
-    """The three components that are made of CPython's source."""
+def built(version: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, BuiltBundle]:
+    """The three components that are made of a version's source, under the names that the first version's have."""
     out = tmp_path_factory.mktemp("components")
-    done = packager(
-        "--json", "component", "cpython", "cpython-development", "cpython-tests", "--out", out, timeout=3000
-    )
+    names = [version, f"{version}-development", f"{version}-tests"]
+    done = packager("--json", "component", *names, "--out", out, timeout=3000)
+    reason = no_git(done, version)
+    if reason is not None:
+        pytest.skip(reason)
     assert done.returncode == 0, done.stderr.decode()
-    return {item["name"]: BuiltBundle(Path(item["folder"]), out, item) for item in json.loads(done.stdout)["built"]}
+    return {
+        item["name"].replace(version, "cpython"): BuiltBundle(Path(item["folder"]), out, item)
+        for item in json.loads(done.stdout)["built"]
+    }
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +60,10 @@ def tests(built: dict[str, BuiltBundle]) -> BuiltBundle:
 
 
 @pytest.fixture(scope="module")
-def pcbuild(tmp_path_factory: pytest.TempPathFactory, store: Path, built: dict[str, BuiltBundle]) -> Path:
+def pcbuild(version: str, tmp_path_factory: pytest.TempPathFactory, store: Path, built: dict[str, BuiltBundle]) -> Path:
     """PCbuild of the pinned source, as upstream has it."""
-    plan = components.make_plan(Project(ROOT), ["cpython"], OPTIONS)
-    source = plan.components[-1].source
-    assert source.sha256 is not None
-    archive = SourceStore(store).entry(source.sha256, source.file)
+    source = components.make_plan(Project(ROOT), [version], OPTIONS).components[-1].source
+    archive = SourceStore(store).entry(entry_key(source), source.file)
     folder = tmp_path_factory.mktemp("source")
     with tarfile.open(archive) as tar:
         for member in tar:

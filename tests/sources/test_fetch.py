@@ -17,8 +17,9 @@ import pytest
 from packager.disk import DiskError
 from packager.errors import MachineError, SourceError
 from packager.sources import pypi
-from packager.sources.fetch import Fetched, fetch
+from packager.sources.fetch import Fetched, entry_key, fetch
 from packager.sources.store import SourceStore
+from packager.sources.unpack import unpack
 from packager.specs import model
 from tests.sources.conftest import Behaviour, Heard, Server
 from tests.sources.gpg import Gpg
@@ -262,6 +263,29 @@ def test_git_tree(get: Getter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(SourceError, match=r"was damaged, and --offline"):
         get(wanted, offline=True)
     assert get(wanted).path.read_bytes() == first
+
+
+@needs_git
+def test_what_is_left_out_of_a_git_tree_makes_another_entry(
+    get: Getter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    repository = Repository(tmp_path / "r")
+    for name in ("f", "g"):
+        (repository.path / name).write_text(name)
+    commit = repository.commit()
+    origin = model.GitOrigin(url=str(repository.path), commit=commit)
+    folders = set()
+    for leave_out in ((), ("f",), ("g",)):
+        wanted = source(origin, file="x-1.tar", sha256=None, commit=commit, leave_out=leave_out)
+        got = get(wanted)
+        assert got.path.parent.name == entry_key(wanted)
+        assert get(wanted, offline=True).cached
+        folders.add(got.path.parent)
+        unpack(got.path, tmp_path / f"without {leave_out}")
+        found = {path.name for path in (tmp_path / f"without {leave_out}").iterdir()}
+        assert found == {"f", "g"} - {*leave_out}
+    assert len(folders) == 3
 
 
 @needs_git

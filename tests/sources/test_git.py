@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import subprocess
@@ -254,3 +255,59 @@ def test_verify_sees_modes_and_missing_files(repository: Repository, tmp_path: P
         for path in (rewritten(drop="x-1/run"), rewritten(executable="x-1/src.x")):
             with pytest.raises(SourceError, match="expected tree"):
                 git.verify(path, commit)
+
+
+def without(repository: Repository, commit: str, folder: Path, heard: Heard, *leave_out: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    made = folder / "without"
+    origin = GitOrigin(url=str(repository.path), commit=commit)
+    git.download(origin, made, top="x-1", leave_out=leave_out, reporter=heard)
+    return made
+
+
+def test_what_is_left_out_need_not_be_there(repository: Repository, tmp_path: Path, heard: Heard) -> None:
+    commit = repository.commit()
+    for path in ("tests/t", "tests", "src.x"):
+        oid = repository.git("rev-parse", f"{commit}:{path}")
+        (repository.path / ".git" / "objects" / oid[:2] / oid[2:]).unlink()
+    made = without(repository, commit, tmp_path / "p", heard, "tests", "src.x")
+    git.verify(made, commit, ["src.x", "tests"])
+    unpack(made, tmp_path / "tree")
+    names = {os.fsencode(path.name) for path in (tmp_path / "tree").iterdir()}
+    assert names == {b"src", b"run", b"link", b".gitattributes", b"\xff\xc3\xa9" + b"x" * 120}
+    with pytest.raises(OriginError, match="missing"):
+        without(repository, commit, tmp_path / "q", heard, "tests")
+
+
+def test_what_is_left_out_must_be_in_the_tree(repository: Repository, tmp_path: Path, heard: Heard) -> None:
+    with pytest.raises(OriginError, match=r"the tree has no src/b\.py that could be left out"):
+        without(repository, repository.commit(), tmp_path / "p", heard, "src/b.py", "tests")
+
+
+def test_verify_knows_what_is_left_out(repository: Repository, tmp_path: Path, heard: Heard) -> None:
+    commit = repository.commit()
+    made = without(repository, commit, tmp_path / "p", heard, "tests")
+    for leave_out in ((), ("tests", "run"), ("run",)):
+        expected = ", ".join(sorted(leave_out)) or "nothing"
+        with pytest.raises(SourceError, match=f"expected to be left out: {expected}; found: tests"):
+            git.verify(made, commit, leave_out)
+    whole = tar_of(str(repository.path), commit, tmp_path / "q", heard)
+    with pytest.raises(SourceError, match="expected to be left out: tests; found: nothing"):
+        git.verify(whole, commit, ("tests",))
+
+
+def test_what_is_left_out_cannot_hide_a_change(repository: Repository, tmp_path: Path, heard: Heard) -> None:
+    commit = repository.commit()
+    changed = tmp_path / "changed"
+    made = without(repository, commit, tmp_path / "p", heard, "tests")
+    changed.write_bytes(made.read_bytes().replace(b"#!/bin/sh\n", b"#!/bin/sx\n"))
+    with pytest.raises(SourceError, match="expected tree"):
+        git.verify(changed, commit, ("tests",))
+    with tarfile.open(made) as archive:
+        headers = dict(archive.pax_headers)
+    headers["PACKAGER.leftout"] = base64.b64encode(b"40000 " + b"0" * 40 + b" tests").decode()
+    with tarfile.open(made) as archive, tarfile.open(changed, "w", pax_headers=headers) as target:
+        for member in archive:
+            target.addfile(member, archive.extractfile(member) if member.isreg() else None)
+    with pytest.raises(SourceError, match="expected tree"):
+        git.verify(changed, commit, ("tests",))

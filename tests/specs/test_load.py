@@ -84,6 +84,13 @@ def test_a_commit_takes_git_origins_only() -> None:
     load.check_source(parse(git.replace("b" * 40, "a" * 40)).source, "x", "source")
 
 
+def test_only_of_a_commit_something_is_left_out() -> None:
+    text = COMPONENT.replace('file = "zlib.tar.gz"', 'file = "zlib.tar.gz"\nleave_out = ["a"]')
+    assert refused(text).startswith("zlib.toml: source.leave_out: expected none, as the source is bound by a sha256")
+    outside = text.replace('["a"]', '["../a"]')
+    assert refused(outside).startswith("zlib.toml: source.leave_out[0]: expected")
+
+
 def project(tmp_path: Path, **components: str) -> load.Project:
     for name, text in components.items():
         write(tmp_path / f"bundle_specs/components/{name}.toml", text)

@@ -11,7 +11,8 @@ one fact per line, key and value separated by a tab:
         per group of sources with the same flags:
         group N, define X..., include DIR..., includeafter DIR..., source FILE...
     link ARG..., export NAME..., resource FILE..., resourcedefine X..., end NAME
-    and after all projects: frozen MODULE|SOURCE|HEADER..., field3 N, version M.N
+    and after all projects: frozen MODULE|SOURCE|HEADER..., field3 N, version M.N;
+        if a source is made of frozen modules: deepfreezer SCRIPT, deepfrozen HEADER:MODULE..., deepfreeze SOURCE
 
 Meson has no way to read JSON or TOML, hence the lines.
 """
@@ -243,8 +244,24 @@ def describe_project(
 def describe_frozen(project: Project) -> Iterator[tuple[str, str]]:
     """The modules frozen into the core: module name, its source, the header made of it."""
     for item in (*project.of_kind("None"), *project.of_kind("GetPath")):
-        header = posixpath.basename(item.metadata["OutFile"].replace("\\", "/"))
-        yield "frozen", "|".join((item.metadata["ModName"], source_path(item.include), header))
+        paths = (source_path(item.include), source_path(item.metadata["OutFile"]))
+        yield "frozen", "|".join((item.metadata["ModName"], *paths))
+
+
+def describe_deepfrozen(project: Project) -> Iterator[tuple[str, str]]:
+    """The source with frozen modules' code as static objects (CPython 3.11 and 3.12), and what it is made of.
+
+    Nothing if no target makes one. Raises ProjectError for a command line of another form than the one known.
+    """
+    for command in project.commands:
+        script, *entries, option, output = re.findall(r'"([^"]*)"', command) or [""] * 3
+        if option != "-o" or not entries or not all(":" in entry for entry in entries):
+            raise ProjectError(f'{project.name}: expected "SCRIPT" "HEADER:MODULE"... "-o" "OUTPUT", found {command!r}')
+        yield "deepfreezer", source_path(script)
+        for entry in entries:
+            header, module = entry.rsplit(":", 1)
+            yield "deepfrozen", f"{source_path(header)}:{module}"
+        yield "deepfreeze", source_path(output)
 
 
 def describe(
@@ -257,7 +274,9 @@ def describe(
     for name, part in find_projects(folder, outside, data).items():
         if part in parts:
             yield from describe_project(read_project(folder / f"{name}.vcxproj", outside), data, dependencies, part)
-    yield from describe_frozen(read_project(folder / "_freeze_module.vcxproj", outside))
+    freezer = read_project(folder / "_freeze_module.vcxproj", outside)
+    yield from describe_frozen(freezer)
+    yield from describe_deepfrozen(freezer)
     yield "field3", str(version.field3)
     yield "version", f"{version.major}.{version.minor}"
 

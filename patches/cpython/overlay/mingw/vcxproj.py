@@ -6,10 +6,10 @@ definitions (the defaults of every ClCompile, Link, ...) and items are evaluated
 A property given from outside wins over every assignment in the files.  See "MSBuild evaluation" in Microsoft's
 documentation of MSBuild ("How MSBuild builds projects").
 
-What is left out on purpose: targets and tasks, Microsoft's own imports (they describe MSVC, not CPython), and property
-functions (``$([System.IO...])``) but for the few of strings in STRING_METHODS.  A property whose value needs one stays
-unknown; to use an unknown property is an error that names it, so that nothing is guessed: the caller then gives that
-property from outside.
+What is left out on purpose: targets and tasks (but for commands that run one of SCRIPTS), Microsoft's own imports
+(they describe MSVC, not CPython), and property functions (``$([System.IO...])``) but for the few of strings in
+STRING_METHODS.  A property whose value needs one stays unknown; to use an unknown property is an error that names it,
+so that nothing is guessed: the caller then gives that property from outside.
 """
 
 from __future__ import annotations
@@ -64,12 +64,15 @@ class Item:
 
 @dataclass(frozen=True)
 class Project:
-    """A project after evaluation: final properties, the defaults per item kind, and the items in file order."""
+    """A project after evaluation: final properties, the defaults per item kind, the items in file order, and the
+    command lines of its targets that run one of SCRIPTS.
+    """
 
     name: str
     properties: Mapping[str, str]
     definitions: Mapping[str, Mapping[str, str]]
     items: tuple[Item, ...]
+    commands: tuple[str, ...] = ()
 
     def of_kind(self, kind: str) -> tuple[Item, ...]:
         """The items of one kind, in file order."""
@@ -106,15 +109,18 @@ class _Evaluation:
         self.later: list[ElementTree.Element] = []
         self.definitions: dict[str, dict[str, str]] = {}
         self.items: list[Item] = []
+        self.commands: list[str] = []
 
     def project(self) -> Project:
         self.read_file(self.path)
         for group in self.later:
             if group.tag == "ItemDefinitionGroup":
                 self.read_definitions(group)
+            elif group.tag == "Target":
+                self.read_commands(group)
             else:
                 self.read_items(group)
-        return Project(self.path.stem, self.known, self.definitions, tuple(self.items))
+        return Project(self.path.stem, self.known, self.definitions, tuple(self.items), tuple(self.commands))
 
     # First pass: properties and imports.
 
@@ -136,7 +142,7 @@ class _Evaluation:
         elif element.tag == "ImportGroup":
             for child in element:
                 self.read_import(child, path)
-        elif element.tag in ("ItemGroup", "ItemDefinitionGroup"):
+        elif element.tag in ("ItemGroup", "ItemDefinitionGroup", "Target"):
             self.later.append(element)
 
     def read_import(self, element: ElementTree.Element, path: Path) -> None:
@@ -161,7 +167,7 @@ class _Evaluation:
                 self.unknown.pop(child.tag, None)
                 self.known[child.tag] = value
 
-    # Second pass: defaults and items.
+    # Second pass: defaults, items and commands.
 
     def read_definitions(self, group: ElementTree.Element) -> None:
         if not self.applies(group):
@@ -183,6 +189,12 @@ class _Evaluation:
                 continue
             for include in split_list(self.expand_items(self.expand(element.get("Include", "")))):
                 self.items.append(Item(element.tag, include, metadata))
+
+    def read_commands(self, target: ElementTree.Element) -> None:
+        commands = [task.get("Command", "") for task in target if task.tag == "Exec"]
+        wanted = [command for command in commands if any(script in command for script in SCRIPTS)]
+        if wanted and self.applies(target):
+            self.commands += [self.expand(command) for command in wanted]
 
     def expand_items(self, text: str) -> str:
         """``text`` with ``@(Kind)`` and ``@(Kind->'%(Identity).x')`` replaced by the items read so far."""
@@ -239,6 +251,8 @@ ITEM_KINDS = frozenset(
         "ExtensionModules", "ExternalModules", "TestModules", *PROJECT_KINDS,
     }
 )  # fmt: skip
+#: The scripts whose runs matter to another compiler: they make sources.
+SCRIPTS = ("deepfreeze.py",)
 METADATA = frozenset(
     {
         "AdditionalDependencies",
