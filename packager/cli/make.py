@@ -145,7 +145,9 @@ def _print_built(built: Any, out: Path) -> None:
     show_default=True,
     help="The output folder.",
 )
-@click.option("--toolchain", default="trixie-ucrt64", show_default=True, metavar="NAME", help="The build root.")
+@click.option(
+    "--toolchain", metavar="NAME", help="The build root.  [default: trixie-ucrt64, bullseye-gcc for linux-x86_64]"
+)
 @click.option("--offline", is_flag=True, help="Use only what the store has.")
 @json_option
 @click.pass_obj
@@ -155,14 +157,15 @@ def component(
     target: str,
     jobs: int,
     out: Path,
-    toolchain: str,
+    toolchain: str | None,
     offline: bool,
     as_json_here: bool,
 ) -> None:
     """Build components by themselves, and put what their recipes make into the output folder."""
     from packager import components
 
-    options = components.Options(toolchain=toolchain, target=target, jobs=jobs, offline=offline)  # type: ignore[arg-type]
+    named = toolchain or components.TOOLCHAINS[target]  # type: ignore[index]
+    options = components.Options(toolchain=named, target=target, jobs=jobs, offline=offline)  # type: ignore[arg-type]
     plan = components.make_plan(open_project(), specs, options)
     entries = components.build(plan, open_store(ctx), Clock(ctx.reporter))
     folders = components.publish(plan, entries, out.resolve())
