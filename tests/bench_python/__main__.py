@@ -21,7 +21,7 @@ from packager import buildroot, components
 from packager.console import ConsoleReporter
 from packager.errors import PackagerError
 from packager.progress import Clock
-from packager.specs import load
+from packager.specs import load, model
 from packager.store import Store
 from packager.wine import Wine
 from packager.wineroot import get_wine
@@ -34,7 +34,8 @@ STORE = Path(
     or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "electrum-packager"
 )
 COMPONENT = "cpython"
-BUNDLE = "electrum"
+#: (b) has the compiler that (a) has, and runs in the root that has (c).
+NATIVE_TOOLCHAIN = "trixie-gcc"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--startup-only", action="store_true", help="measure start-up and no programs")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="for what is built first")
     parser.add_argument("--windows", type=Path, metavar="DIR", help="(a): use the folder with python/python.exe")
-    parser.add_argument("--native", type=Path, metavar="DIR", help="(b): use the Python for Linux in DIR")
+    parser.add_argument("--native", type=Path, metavar="DIR", help="(b): use the folder with python/python3")
     parser.add_argument("--store", type=Path, default=STORE, help="the packager's store [%(default)s]")
     options = parser.parse_args(arguments)
     reporter = ConsoleReporter()
@@ -124,18 +125,23 @@ def prepare(
 ) -> tuple[Path, list[Interpreter]]:
     """The bundle's folder of (a), and all three, built where they are not given. Raises what a build raises."""
     project = load.find_project(Path.cwd())
-    toolchain = load.load_bundle(project, BUNDLE).toolchain
-    plan = components.make_plan(
-        project, [COMPONENT], components.Options(toolchain=toolchain, target="windows-x86_64", jobs=options.jobs)
-    )
+    clock = Clock(reporter)
+
+    def built(plan: components.Plan) -> Path:
+        return components.build(plan, store, clock)[COMPONENT].tree / "bundle"
+
+    def planned(target: model.Target, toolchain: str) -> components.Plan:
+        return components.make_plan(project, [COMPONENT], components.Options(toolchain, target, options.jobs))
+
+    ours = options.windows or built(planned("windows-x86_64", components.TOOLCHAINS["windows-x86_64"]))
+    plan = planned("linux-x86_64", NATIVE_TOOLCHAIN)
+    native = options.native or built(plan)
     root, _ = buildroot.make_root(plan.root, store, reporter, offline=False)
-    folder = options.windows
-    if folder is None:
-        folder = components.build(plan, store, Clock(reporter))[COMPONENT].tree / "bundle"
-    compared = [interpreters.windows(folder.resolve(), installed, scratch)]
-    if options.native is not None:
-        compared.append(interpreters.native(options.native.resolve(), "bin/python3.13", root.tree, scratch))
-    return folder.resolve(), [*compared, interpreters.debian(root.tree, scratch)]
+    return ours.resolve(), [
+        interpreters.windows(ours.resolve(), installed, scratch),
+        interpreters.native(native.resolve(), root.tree, scratch),
+        interpreters.debian(root.tree, scratch),
+    ]
 
 
 def compare_forms(

@@ -14,7 +14,7 @@ from pathlib import Path, PureWindowsPath
 from packager import wine
 from packager.sandbox import Sandbox
 
-#: Where (b) and the benchmarks lie in the root: (b)'s own prefix is the one that it was built for.
+#: Where (b) and the benchmarks lie in the root.
 NATIVE = "/build/deps/native"
 WORK = "/build/src"
 DEBIAN = "/usr/bin/python3.13"
@@ -47,10 +47,10 @@ def windows(
     return Interpreter(key, title, tuple(wine.run_argv(installed, run, wine.this_host())), str(work))
 
 
-def native(folder: Path, program: str, root: Path, work: Path, *, title: str = "ours, Linux") -> Interpreter:
-    """``program`` in ``folder``, a build for Linux, in the Debian root ``root``."""
-    box = Sandbox(root, binds={NATIVE: folder, WORK: work})
-    return Interpreter("b", title, tuple(box.argv([f"{NATIVE}/{program}"])), WORK, _HOST)
+def native(bundle: Path, root: Path, work: Path, *, title: str = "ours, Linux", key: str = "b") -> Interpreter:
+    """``bundle/python/python3``, a build for Linux, in the Debian root ``root``."""
+    box = Sandbox(root, binds={NATIVE: bundle, WORK: work})
+    return Interpreter(key, title, tuple(box.argv([f"{NATIVE}/python/python3"])), WORK, _HOST)
 
 
 def debian(root: Path, work: Path, *, title: str = "Debian's") -> Interpreter:
