@@ -7,6 +7,7 @@
 # schemas        write docs/schema/ from the types
 # bench          time the packager's own work
 # bench-resolver time the .bit payload under Wine in a private Tor network, and weigh it
+# bench-python   time the interpreter: ours under Wine, ours for Linux, Debian's; docs/performance.md
 # clean          remove dist/ and caches of tools; the store stays (see `packager --help`)
 
 SPEC ?= electrum
@@ -14,7 +15,7 @@ ARGS ?=
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup bundle test test-tor test-cpython check lint unit schemas bench bench-resolver clean
+.PHONY: setup bundle test test-tor test-cpython check lint unit schemas bench bench-resolver bench-python clean
 
 setup: .venv/.installed
 
@@ -63,6 +64,10 @@ bench: setup
 bench-resolver: setup
 	./scripts/install-machine-packages --tests
 	$(BIN)/python -m tests.bench_resolver $(ARGS)
+
+bench-python: setup
+	./scripts/install-machine-packages --tests
+	$(BIN)/python -m tests.bench_python $(ARGS)
 
 clean:
 	rm -rf dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -11,6 +11,7 @@ from packager import launcher, trees
 from packager.component import TOOLS_FOLDER, Environment, apply_patch, collect_licences
 from packager.errors import BuildError, SpecError
 from packager.keys import Key, code_digest, path_digest
+from packager.platforms import PLATFORMS, Platform, platform_of
 from packager.progress import Reporter
 from packager.pylock import Lock, LockedPackage
 from packager.sandbox import DEPS, OUT, SRC, TOOLS, Sandbox
@@ -57,8 +58,13 @@ class Vendored:
         return {path.name: path for path in sorted((self.entry.path / LICENCES).iterdir())}
 
 
-def application_key(bundle: model.Bundle, lock: Lock, python: str, project: Project, environment: Environment) -> Key:
-    """Everything that goes into the vendored application; prune rules and entry points do not."""
+def application_key(
+    bundle: model.Bundle, lock: Lock, python: str, project: Project, environment: Environment, interpreter: Key
+) -> Key:
+    """Everything that goes into the vendored application; prune rules and entry points do not.
+
+    ``interpreter`` counts where it compiles the modules, as it does not on a target that the build root cannot run.
+    """
     return Key(
         "application",
         bundle.name,
@@ -80,6 +86,7 @@ def application_key(bundle: model.Bundle, lock: Lock, python: str, project: Proj
             "override": bundle.dependencies.override,
             "environment": environment.inputs(),
             "compiler": path_digest(TOOLS_FOLDER / COMPILER),
+            **({"interpreter": interpreter.digest} if platform_of(bundle).native else {}),
             "code": code_digest(__name__, "packager.vendor", "packager.nativecode", "packager.sources.unpack"),
         },
     )
@@ -100,6 +107,7 @@ def build_application(
     reporter: Reporter,
 ) -> tuple[Vendored, bool]:
     """Vendor the application, or find it in the store (then True). ``interpreter`` is the folder of its output."""
+    platform = platform_of(bundle)
 
     def build(folder: Path) -> None:
         with store.work() as work:
@@ -138,7 +146,7 @@ def build_application(
                 env=environment.variables(),
                 perturbation=environment.perturbation,
             ).run(
-                [compiling_python(bundle.interpreter, interpreter), f"{TOOLS}/{COMPILER}", f"{SRC}/{APP}",
+                [compiling_python(bundle.interpreter, interpreter, platform), f"{TOOLS}/{COMPILER}", f"{SRC}/{APP}",
                  f"{OUT}/{APP}", "--prefix", APP, "--jobs", str(environment.jobs)],
                 what=f"compiling {bundle.name} to .pyc",
                 log=log,
@@ -154,8 +162,10 @@ def build_application(
     return Vendored(entry, record["files"], record["licences"]), cached
 
 
-def compiling_python(name: str, interpreter: Path) -> str:
+def compiling_python(name: str, interpreter: Path, platform: Platform) -> str:
     """The Python, as the sandbox has it, that compiles for the interpreter ``name`` with the output ``interpreter``."""
+    if platform.native:
+        return f"{DEPS}/{name}/bundle/{platform.python}"
     return f"{DEPS}/{name}/{HOST_PYTHON}" if (interpreter / HOST_PYTHON).is_file() else "python3"
 
 
@@ -200,20 +210,15 @@ def _vendor(
     return files, licence_of(about, override, extra=extra, spec=bundle.name)
 
 
-def target_markers(python: str) -> Mapping[str, str]:
+def target_markers(python: str, platform: Platform = PLATFORMS[model.FIRST_TARGET]) -> Mapping[str, str]:
     """What dependencies' markers (PEP 508) see: the target with the interpreter ``python`` (``3.13.5``)."""
     return {
+        **platform.markers,
         "implementation_name": "cpython",
         "implementation_version": python,
-        "os_name": "nt",
-        "platform_machine": "AMD64",
         "platform_python_implementation": "CPython",
-        "platform_release": "10",
-        "platform_system": "Windows",
-        "platform_version": "10.0",
         "python_full_version": python,
         "python_version": ".".join(python.split(".")[:2]),
-        "sys_platform": "win32",
     }
 
 
@@ -223,7 +228,7 @@ def check_requirements(
     """SpecError if a package asks for another one, on the target, that is neither locked, a component nor waived."""
     have = {locked.name for locked in lock.packages} | {native.component for native in bundle.native}
     waived = override.without if override is not None else ()
-    unmet = unmet_requirements([package], {*have, *waived}, target_markers(python))
+    unmet = unmet_requirements([package], {*have, *waived}, target_markers(python, platform_of(bundle)))
     if unmet:
         raise SpecError(
             f"{bundle.dependencies.lock}: {'; '.join(unmet)}, which it does not lock",

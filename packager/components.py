@@ -8,19 +8,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
-from packager import buildroot, component, emit, sandbox, trees
+from packager import buildroot, component, emit, parts, trees
 from packager.disk import disk_errors
 from packager.keys import Key
 from packager.layout import LICENCES
 from packager.progress import Clock
-from packager.sources.fetch import SourceStore, fetch
 from packager.specs import load, model
 from packager.specs.load import Project
 from packager.store import Entry, Store, remove
 
 #: The time of every stamp, as the bundles have it: 2025-01-01T00:00:00Z.
 EPOCH = 1735689600
+#: The build root of components for a target, where none is named.
+TOOLCHAINS: Mapping[model.Target, str] = MappingProxyType(
+    {"windows-x86_64": "trixie-ucrt64", "linux-x86_64": "bullseye-gcc"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +58,11 @@ class Plan:
 def make_plan(project: Project, names: Sequence[str], options: Options) -> Plan:
     """Read the specs of components and compute their keys. Touches nothing but spec files. SpecError."""
     wanted = tuple(dict.fromkeys(names))
-    components = load.load_components(project, wanted)
-    toolchain = load.load_toolchain(project, options.toolchain)
+    components = load.load_components(project, wanted, options.target)
+    toolchain = load.load_toolchain(project, options.toolchain, options.target)
     root = buildroot.toolchain_root(toolchain, load.load_toolchain_lock(project, options.toolchain))
     environment = component.Environment(toolchain, root.key, EPOCH, options.jobs)
-    keys: dict[str, Key] = {}
-    for item in components:
-        keys[item.name] = component.component_key(item, project, environment, keys)
+    keys = parts.component_keys(components, project, environment)
     return Plan(project, wanted, components, environment, root, keys, options)
 
 
@@ -69,30 +71,14 @@ def build(plan: Plan, store: Store, clock: Clock) -> Mapping[str, Entry]:
     found = {name: store.find(plan.keys[name]) for name in plan.names}
     if all(found.values()):
         return {name: entry for name, entry in found.items() if entry is not None}
-    with clock.stage("build root", plan.root.name) as mark:
-        root, mark.cached = buildroot.make_root(plan.root, store, clock.reporter, offline=plan.options.offline)
-        sandbox.probe(root.tree)
-    entries: dict[str, Entry] = {}
-    for item in plan.components:
-        with clock.stage("component", f"{item.name} {item.version}") as mark:
-            source = fetch(
-                item.source,
-                store=SourceStore(store.root),
-                keyrings=plan.project.specs,
-                reporter=clock.reporter,
-                offline=plan.options.offline,
-            )
-            entries[item.name], mark.cached = component.build_component(
-                item,
-                plan.keys[item.name],
-                source.path,
-                plan.project,
-                plan.environment,
-                root.tree,
-                entries,
-                store,
-                clock.reporter,
-            )
+    root = parts.make_root(plan.root, store, clock, offline=plan.options.offline)
+
+    def source(item: model.Component) -> Path:
+        return parts.fetch_component(item, plan.project, store, clock, offline=plan.options.offline).path
+
+    entries = parts.build_components(
+        plan.components, plan.keys, source, plan.project, plan.environment, root, store, clock
+    )
     return {name: entries[name] for name in plan.names}
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from packager import trees
 from packager.errors import SpecError
 from packager.keys import path_digest
+from packager.platforms import PLATFORMS, platform_of
 from packager.specs import model
 from packager.specs.load import Project
 
 SOURCE = "launcher"
 LICENCE = "GPL-3.0-or-later"
 FOLDER = "launcher"
-#: What a stub is compiled from.
-STUB = ("stub.c", "stub.manifest", "stub.rc")
+#: What a stub for Windows is compiled from.
+STUB = PLATFORMS["windows-x86_64"].stub
 
 
 def package_digest(project: Project, name: str) -> str:
@@ -25,7 +26,7 @@ def package_digest(project: Project, name: str) -> str:
 
 def files(project: Project, bundle: model.Bundle) -> tuple[str, ...]:
     """The files of launcher/ that go into a bundle, as paths in it; caches of Python left out."""
-    found = list(STUB)
+    found = list(platform_of(bundle).stub)
     for name in bundle.application.launcher:
         for node in trees.files(project.root / FOLDER / name):
             if "__pycache__" not in node.path.split("/"):

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from packager import trees
 from packager.errors import BuildError
+from packager.platforms import is_program
 from packager.specs import model
 
 FORMAT: Literal[1] = 1
@@ -101,8 +102,8 @@ def describe(tree: Path, provenance: Mapping[str, str], sources: Iterable[Source
 
 
 def file_mode(path: str) -> int:
-    """The mode of a bundle's file in every output: programs are executable, so that Wine's users can start them."""
-    return 0o755 if path.lower().endswith(".exe") else 0o644
+    """The mode of a bundle's file in every output: programs are executable, those for Windows for Wine's users."""
+    return 0o755 if is_program(path) else 0o644
 
 
 def encode(manifest: Manifest) -> bytes:

@@ -19,6 +19,7 @@ from packageurl import PackageURL
 from packager import launcher
 from packager.errors import BuildError
 from packager.manifest import SourceRecord
+from packager.platforms import platform_of
 from packager.pylock import LockedPackage
 from packager.specs import load, model
 from packager.specs.load import Project
@@ -135,7 +136,7 @@ def _material(record: SourceRecord, recipe: Recipe, root: Path) -> Material:
         )
     if record.kind == "launcher":
         digest = dir_hash(project.root / launcher.FOLDER, launcher.files(project, bundle))
-        hashed = ", ".join((*launcher.STUB, *(f"{name}/" for name in bundle.application.launcher)))
+        hashed = ", ".join((*platform_of(bundle).stub, *(f"{name}/" for name in bundle.application.launcher)))
         return Material(
             record,
             "The bundle's programs, which start its python, and the packages in it that are the project's own",
@@ -169,10 +170,11 @@ def _material(record: SourceRecord, recipe: Recipe, root: Path) -> Material:
     for item in recipe.toolchain.runtime:
         if item.name == record.name:
             purl = PackageURL.from_string(record.purl)
+            compiler = "compiler" if platform_of(bundle).native else "cross compiler"
             here = PackageURL(purl.type, purl.namespace, purl.name, purl.version, {"distro": recipe.toolchain.suite})
             return Material(
                 record,
-                "What the cross compiler links into every program and library",
+                f"What the {compiler} links into every program and library",
                 Digest("dirHash", package_hash(root, item.package), f"the files of the Debian package {item.package}"),
                 (Location("package", str(here), item.package, built=True),),
                 f"`licence` of a [[runtime]] in {load.SPECS_FOLDER}/toolchains/{recipe.toolchain.name}.toml",

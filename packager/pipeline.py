@@ -22,6 +22,7 @@ from packager import (
     launcher,
     manifest,
     materials,
+    parts,
     provenance,
     sandbox,
     sbom,
@@ -31,7 +32,7 @@ from packager import (
 )
 from packager.audit import AuditedTree, Known, load_policy, pass_or_fail
 from packager.deps.windows import DATA_FILE
-from packager.errors import BuildError, CheckError, SpecError
+from packager.errors import BuildError, CheckError
 from packager.install import filelist
 from packager.keys import Key, code_digest, path_digest
 from packager.layout import DESCRIPTION, LAYOUTS, LICENCES, Layout
@@ -128,12 +129,10 @@ class Built:
 
 def make_plan(project: Project, spec: str, options: Options) -> Plan:
     """Read a bundle's spec and all that it names; compute every key. Touches nothing but spec files."""
-    bundle = load.load_bundle(project, spec)
-    if options.target not in bundle.targets:
-        raise SpecError.at(spec, "targets", f"the target {options.target}", ", ".join(bundle.targets))
+    bundle = load.load_variant(project, spec, options.target)
     names = tuple(dict.fromkeys((bundle.interpreter, *(native.component for native in bundle.native))))
-    components = load.load_components(project, names)
-    toolchain = load.load_toolchain(project, bundle.toolchain)
+    components = load.load_components(project, names, options.target)
+    toolchain = load.load_toolchain(project, bundle.toolchain, options.target)
     toolchain_lock = load.load_toolchain_lock(project, bundle.toolchain)
     lock = read_lock(
         project.specs / bundle.dependencies.lock,
@@ -145,10 +144,10 @@ def make_plan(project: Project, spec: str, options: Options) -> Plan:
     root = buildroot.toolchain_root(toolchain, toolchain_lock)
     epoch = bundle.epoch if options.epoch is None else options.epoch
     environment = component.Environment(toolchain, root.key, epoch, options.jobs, options.perturbation)
-    keys: dict[str, Key] = {}
-    for item in components:
-        keys[item.name] = component.component_key(item, project, environment, keys)
-    application_key = application.application_key(bundle, lock, interpreter.version, project, environment)
+    keys = parts.component_keys(components, project, environment)
+    application_key = application.application_key(
+        bundle, lock, interpreter.version, project, environment, keys[interpreter.name]
+    )
     stubs_key = stubs.stubs_key(bundle, project, environment, application_key, interpreter)
     assembled_key = Key(
         "assembled",
@@ -621,25 +620,17 @@ def source_records(plan: Plan, licences: Mapping[str, str]) -> Iterator[manifest
 
 
 def _components(plan: Plan, sources: Sources, root: Path, store: Store, clock: Clock) -> Mapping[str, Entry]:
-    entries: dict[str, Entry] = {}
-    for item in plan.components:
-        with clock.stage("component", f"{item.name} {item.version}") as mark:
-            entries[item.name], mark.cached = component.build_component(
-                item,
-                plan.component_keys[item.name],
-                sources.components[item.name].path,
-                plan.project,
-                plan.environment,
-                root,
-                entries,
-                store,
-                clock.reporter,
-            )
-    return entries
+    return parts.build_components(
+        plan.components,
+        plan.component_keys,
+        lambda item: sources.components[item.name].path,
+        plan.project,
+        plan.environment,
+        root,
+        store,
+        clock,
+    )
 
 
 def _root(plan: Plan, store: Store, clock: Clock) -> Path:
-    with clock.stage("build root", plan.root.name) as mark:
-        entry, mark.cached = buildroot.make_root(plan.root, store, clock.reporter, offline=plan.options.offline)
-        sandbox.probe(entry.tree)
-    return entry.tree
+    return parts.make_root(plan.root, store, clock, offline=plan.options.offline)

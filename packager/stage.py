@@ -16,6 +16,7 @@ from packager.errors import BuildError, SpecError
 from packager.layout import Layout
 from packager.manifest import file_mode
 from packager.nativecode import HEAD, NativeFile, native_kind, refuse_native
+from packager.platforms import PLATFORMS
 from packager.prune import apply_prune
 from packager.specs import model
 
@@ -65,7 +66,7 @@ def _placed(part: Contribution) -> Iterable[tuple[str, Path]]:
     prefix = "" if part.to == "." else f"{part.to.rstrip('/')}/"
     for node in trees.files(part.path):
         if node.is_link:
-            raise BuildError(f"{part.source}: {node.path}: a symbolic link cannot go into a Windows bundle")
+            raise BuildError(f"{part.source}: {node.path}: a symbolic link cannot go into a bundle")
         yield prefix + node.path, node.absolute
 
 
@@ -103,15 +104,17 @@ def refuse_vendored_native(tree: Path, provenance: Mapping[str, str], vendored: 
         refuse_native(source, files)
 
 
-def bundle_description(bundle: model.Bundle, target: str) -> bytes:
+def bundle_description(bundle: model.Bundle, target: model.Target) -> bytes:
     """``bundle.json``: what `packager run` and other tools need to know of a bundle they are given as a folder."""
+    platform = PLATFORMS[target]
     document = {
         "name": bundle.name,
         "version": bundle.version,
         "target": target,
-        "python": "python/python.exe",
+        "python": platform.python,
         "entry_points": [
-            {"name": point.name, "path": f"{point.name}.exe", "console": point.console} for point in bundle.entry_points
+            {"name": point.name, "path": f"{point.name}{platform.suffix}", "console": point.console}
+            for point in bundle.entry_points
         ],
     }
     return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode("ascii")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 from packager import launcher, trees
 from packager.application import ICONS, Vendored
 from packager.component import Environment
 from packager.errors import SpecError
 from packager.keys import Key, path_digest
+from packager.platforms import platform_of
 from packager.progress import Reporter
 from packager.sandbox import OUT, SRC, Sandbox
 from packager.specs import model
@@ -26,6 +29,11 @@ $TRIPLET-gcc $CFLAGS -std=c11 -Wall -Wextra -Werror -municode -c stub.c -o stub.
 $TRIPLET-gcc -municode $STUB_SUBSYSTEM stub.o stub.res.o $LDFLAGS -Wl,--stack,8000000 -o "/build/out/$STUB_FILE"
 """
 
+_BUILD_LINUX = """
+$TRIPLET-gcc $CFLAGS -std=gnu11 -Wall -Wextra -Werror stub_linux.c $LDFLAGS -o "/build/out/$STUB_FILE"
+"""
+_BUILDS: Mapping[model.Target, str] = MappingProxyType({"windows-x86_64": _BUILD, "linux-x86_64": _BUILD_LINUX})
+
 
 def stubs_key(
     bundle: model.Bundle, project: Project, environment: Environment, application: Key, interpreter: model.Component
@@ -38,10 +46,10 @@ def stubs_key(
             "format": FORMAT,
             "version": bundle.version,
             "entry_points": bundle.entry_points,
-            "sources": {name: path_digest(project.root / launcher.FOLDER / name) for name in launcher.STUB},
+            "sources": {name: path_digest(project.root / launcher.FOLDER / name) for name in platform_of(bundle).stub},
             "icons": application.digest if any(point.icon for point in bundle.entry_points) else None,
-            "python": python_library(interpreter),
-            "build": _BUILD,
+            "python": _python(bundle, interpreter),
+            "build": _BUILDS[bundle.targets[0]],
             "environment": environment.inputs(),
         },
     )
@@ -65,25 +73,28 @@ def build_stubs(
         out.mkdir()
         for point in bundle.entry_points:
             with store.work() as work:
-                for name in launcher.STUB:
+                for name in platform_of(bundle).stub:
                     trees.copy_file(project.root / launcher.FOLDER / name, work / name)
                 icon = vendored.entry.path / ICONS / f"{point.name}.ico"
                 if icon.is_file():
                     trees.copy_file(icon, work / "stub.ico")
                 (work / "config.h").write_text(
-                    config_header(bundle, point, python_library(interpreter), icon=icon.is_file()), "utf-8"
+                    config_header(bundle, point, _python(bundle, interpreter), icon=icon.is_file()), "utf-8"
                 )
                 log = store.log(f"{bundle.name}-stubs")
+                file = f"{point.name}{platform_of(bundle).suffix}"
                 Sandbox(
                     root,
                     writable={SRC: work, OUT: out},
                     env={
                         **environment.variables(),
-                        "STUB_FILE": f"{point.name}.exe",
+                        "STUB_FILE": file,
                         "STUB_SUBSYSTEM": "-mconsole" if point.console else "-mwindows",
                     },
                     perturbation=environment.perturbation,
-                ).run(["bash", "-euc", _BUILD], what=f"compiling {point.name}.exe", log=log, reporter=reporter)
+                ).run(
+                    ["bash", "-euc", _BUILDS[bundle.targets[0]]], what=f"compiling {file}", log=log, reporter=reporter
+                )
 
     return store.make(key, build)
 
@@ -105,6 +116,12 @@ def config_header(bundle: model.Bundle, point: model.EntryPoint, python: str, *,
     if icon:
         lines.append('#define STUB_ICON "stub.ico"')
     return "\n".join(lines) + "\n"
+
+
+def _python(bundle: model.Bundle, interpreter: model.Component) -> str:
+    """What a stub looks for in python/: a DLL without its ending on Windows, the program on Linux."""
+    platform = platform_of(bundle)
+    return PurePosixPath(platform.python).name if platform.native else python_library(interpreter)
 
 
 def _quoted(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What there is to judge: every entry of a tree, its PE files' headers, and the graph of their DLLs."""
+"""What there is to judge: every entry of a tree, its PE and ELF files' headers, and the graph of their DLLs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from packager.deps import windows
 from packager.deps.graph import analyse
 from packager.deps.model import Graph
 from packager.errors import BuildError, CheckError, MachineError, PEError
+from packager.formats.elf import MAGIC, Elf, read_elf
 from packager.manifest import Manifest, SourceRecord
 from packager.pe.codeview import PATH, codeview_fields
 from packager.pe.kinds import PE_SUFFIXES, is_pe
@@ -71,6 +72,14 @@ class Pe:
 
 
 @dataclass(frozen=True, slots=True)
+class ElfFile:
+    """An ELF file, and what of it was read; None where it cannot be."""
+
+    entry: Entry
+    image: Elf | None
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """What is known of how a tree came about: its sources, which of them each file (by path) is from, its epoch."""
 
@@ -92,6 +101,7 @@ class Facts:
     graph: Graph
     epoch: int
     known: Known | None
+    elf: tuple[ElfFile, ...] = ()
 
     @cached_property
     def files(self) -> tuple[Entry, ...]:
@@ -115,9 +125,10 @@ def gather(tree: Path, epoch: int, known: Known | None = None) -> Facts:
     try:
         entries = tuple(_walk(tree))
         images = tuple(_images(entries))
+        elf = tuple(_elf(entries))
     except OSError as exc:
         raise unreadable(exc) from exc
-    return Facts(tree, entries, images, analyse([tree], windows.load()), epoch, known)
+    return Facts(tree, entries, images, analyse([tree], windows.load()), epoch, known, elf)
 
 
 def known_beside(tree: Path) -> Known | None:
@@ -168,6 +179,12 @@ def _images(entries: tuple[Entry, ...]) -> Iterator[Pe]:
             except PEError:
                 continue
             yield Pe(entry, layout, _debug_paths(data, layout))
+
+
+def _elf(entries: tuple[Entry, ...]) -> Iterator[ElfFile]:
+    for entry in entries:
+        if entry.is_file and entry.read(len(MAGIC)) == MAGIC:
+            yield ElfFile(entry, read_elf(entry.read()))
 
 
 def _debug_paths(data: bytes, layout: Layout) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ _EXECUTE, _WRITE = 0x20000000, 0x80000000
 
 def machine(facts: Facts, policy: Policy) -> Iterator[Hit]:
     """Each PE file is for the policy's machine."""
-    for pe in facts.images:
+    for pe in facts.images if policy.elf is None else ():
         if pe.layout.machine_name != policy.machine:
             yield Hit(
                 pe.entry.path,

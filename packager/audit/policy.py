@@ -89,21 +89,42 @@ class Modes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     folders: Annotated[tuple[int, ...], Meta(min_length=1)]
 
 
+class SharedLibrary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A shared library of the system that a bundle may need: its name and why that is all right to rely on."""
+
+    name: Text
+    reason: Text
+
+
+class Elf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What ELF files may be: for which machine (as LIEF names it), and what of the system they may need.
+
+    ``glibc`` is the newest version of its symbols that may be wanted, ``interpreter`` the only program loader.
+    """
+
+    machine: Text
+    glibc: Annotated[str, Meta(pattern=r"^\d+(\.\d+)+$")]
+    interpreter: Text
+    libraries: tuple[SharedLibrary, ...]
+
+
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is allowed in a bundle for one target.
 
     ``machine`` is the only machine type (a name of :data:`packager.pe.layout.MACHINES`), ``subsystem_version`` the
     oldest that a PE file may be marked with. ``signed`` says what to do with signed files when it is checked that all
     are normalised. ``max_path`` is in UTF-16 units, ``size_budget`` in bytes, for all files together. ``strict`` names
-    rules whose notes count as errors.
+    rules whose notes count as errors. ``elf`` is there where programs are ELF files, the keys about PE files where they
+    are those; files of the other kind are findings.
     """
 
-    machine: Text
-    subsystem_version: Annotated[str, Meta(pattern=r"^\d+\.\d+$")]
     signed: Literal["refuse", "keep"]
     max_path: Annotated[int, Meta(ge=1)]
     modes: Modes
-    system_dlls: tuple[SystemDll, ...]
+    machine: Text | None = None
+    subsystem_version: Annotated[str, Meta(pattern=r"^\d+\.\d+$")] | None = None
+    system_dlls: tuple[SystemDll, ...] = ()
+    elf: Elf | None = None
     size_budget: Annotated[int, Meta(ge=1)] | None = None
     strict: tuple[Text, ...] = ()
     refused_dlls: tuple[RefusedDll, ...] = ()
@@ -115,7 +136,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def oldest_subsystem(self) -> tuple[int, int]:
         """``subsystem_version`` as two numbers."""
-        major, minor = self.subsystem_version.split(".")
+        major, minor = (self.subsystem_version or "0.0").split(".")
         return int(major), int(minor)
 
 
@@ -140,6 +161,14 @@ def read_policy(path: Path, rules: Collection[str]) -> Policy:
 
 def _faults(policy: Policy, rules: Collection[str]) -> Iterator[tuple[str, str, str]]:
     """What the types do not say: the key, what was expected there, and what was found."""
+    for key, value in (("machine", policy.machine), ("subsystem_version", policy.subsystem_version)):
+        if (value is None) != (policy.elf is not None):
+            yield key, *(("a value", "nothing") if value is None else ("nothing, with an [elf] table", repr(value)))
+    if policy.elf is not None:
+        names = [library.name for library in policy.elf.libraries]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                yield f"elf.libraries[{index}].name", "each name once", f"{name!r} again"
     tables: tuple[tuple[str, Sequence[SystemDll | RefusedDll | ShippedDll]], ...] = (
         ("system_dlls", policy.system_dlls),
         ("refused_dlls", policy.refused_dlls),

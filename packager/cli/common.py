@@ -20,6 +20,8 @@ Exit codes: 0 done; 1 a check found something; 2 the command line or a spec is w
 not what its hash or signature says; 4 a build step failed; 5 this machine lacks something; 130 interrupted."""
 
 
+#: What can be built for; the first is meant where none is said.
+TARGETS = ("windows-x86_64", "linux-x86_64")
 #: What `pipeline.compare_lock` says, for people.
 LOCK_WORDS = {
     "match": "the sums are those of the lock",
@@ -73,7 +75,7 @@ def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def build_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.argument("specs", nargs=-1, required=True, metavar="SPEC..."),
-        click.option("--target", default="windows-x86_64", show_default=True, type=click.Choice(["windows-x86_64"])),
+        click.option("--target", default=TARGETS[0], show_default=True, type=click.Choice(TARGETS)),
         click.option(
             "--jobs",
             type=click.IntRange(1),

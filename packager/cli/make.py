@@ -133,7 +133,9 @@ def _print_built(built: Any, out: Path) -> None:
 @packager.command(epilog="Example: packager component cpython-development --out /tmp/python")
 @build_options
 @output_options
-@click.option("--toolchain", default="trixie-ucrt64", show_default=True, metavar="NAME", help="The build root.")
+@click.option(
+    "--toolchain", metavar="NAME", help="The build root.  [default: trixie-ucrt64, bullseye-gcc for linux-x86_64]"
+)
 @json_option
 @click.pass_obj
 def component(
@@ -142,14 +144,15 @@ def component(
     target: str,
     jobs: int,
     out: Path,
-    toolchain: str,
+    toolchain: str | None,
     offline: bool,
     as_json_here: bool,
 ) -> None:
     """Build components by themselves, and put what their recipes make into the output folder."""
     from packager import components
 
-    options = components.Options(toolchain=toolchain, target=target, jobs=jobs, offline=offline)  # type: ignore[arg-type]
+    named = toolchain or components.TOOLCHAINS[target]  # type: ignore[index]
+    options = components.Options(toolchain=named, target=target, jobs=jobs, offline=offline)  # type: ignore[arg-type]
     plan = components.make_plan(open_project(), specs, options)
     entries = components.build(plan, open_store(ctx), Clock(ctx.reporter))
     folders = components.publish(plan, entries, out.resolve())

@@ -193,8 +193,11 @@ def _lineage(project: Project, name: str, trail: tuple[str, ...] = ()) -> dict[s
 def _component_document(project: Project, name: str) -> dict[str, Any]:
     """A component's document with what it takes from the components that it is ``like``."""
     document: dict[str, Any] = {}
-    for other, theirs in reversed(_lineage(project, name).items()):
-        document |= {key: value for key, value in theirs.items() if other == name or key not in model.OWN_KEYS}
+    for other, theirs in _lineage(project, name).items():
+        own = model.OWN_KEYS if other != name else frozenset()
+        # Targets are those of the recipe that is taken.
+        own |= model.BUILD_KEYS if "build" in document else frozenset()
+        document = {key: value for key, value in theirs.items() if key not in own} | document
     return document
 
 
@@ -210,17 +213,25 @@ def load_component(project: Project, name: str) -> model.Component:
     if component.name != name:
         raise SpecError.at(str(path), "name", f"{name!r}, as the file is called", repr(component.name))
     check_source(component.source, str(path), "source")
-    for number, patch in enumerate(component.patches):
-        project.patch(patch, spec=str(path), key=f"patches[{number}]")
-    for number, overlay in enumerate(component.overlays):
-        project.patch(overlay, spec=str(path), key=f"overlays[{number}]")
+    check_targets(component, str(path))
+    variants = {"": component, **{f"target.{name}.": component.variant(name) for name in component.target}}
+    for where, variant in variants.items():
+        for number, patch in enumerate(variant.patches):
+            project.patch(patch, spec=str(path), key=f"{where}patches[{number}]")
+        for number, overlay in enumerate(variant.overlays):
+            project.patch(overlay, spec=str(path), key=f"{where}overlays[{number}]")
     if component.source.signature is not None:
         _keyring(project, component.source.signature, str(path))
     return component
 
 
-def load_components(project: Project, names: tuple[str, ...]) -> tuple[model.Component, ...]:
-    """The components and all that they depend on, dependencies first. SpecError for a cycle."""
+def load_components(
+    project: Project, names: tuple[str, ...], target: model.Target = model.FIRST_TARGET
+) -> tuple[model.Component, ...]:
+    """The components and all that they depend on, as ``target`` has them, dependencies first.
+
+    SpecError for a cycle, and for a component that cannot be built for the target.
+    """
     ordered: dict[str, model.Component] = {}
     trail: list[str] = []
 
@@ -231,6 +242,10 @@ def load_components(project: Project, names: tuple[str, ...]) -> tuple[model.Com
             raise SpecError(f"components depend on each other in a circle: {' -> '.join([*trail, name])}")
         trail.append(name)
         component = load_component(project, name)
+        if target not in component.targets:
+            file = str(component_path(project, name))
+            raise SpecError.at(file, "targets", f"the target {target}", ", ".join(component.targets))
+        component = component.variant(target)
         for dependency in component.depends:
             visit(dependency)
         trail.pop()
@@ -241,9 +256,24 @@ def load_components(project: Project, names: tuple[str, ...]) -> tuple[model.Com
     return tuple(ordered.values())
 
 
-def load_toolchain(project: Project, name: str) -> model.Toolchain:
-    """``bundle_specs/toolchains/<name>.toml``."""
-    return read(project.specs / "toolchains" / f"{name}.toml", model.Toolchain)
+def check_targets(spec: model.Component | model.Bundle, file: str) -> None:
+    """SpecError for a table about a target that the spec does not name."""
+    for name in spec.target:
+        if name not in spec.targets:
+            raise SpecError.at(file, f"target.{name}", f"one of the spec's targets, {', '.join(spec.targets)}", name)
+
+
+def load_toolchain(project: Project, name: str, target: model.Target | None = None) -> model.Toolchain:
+    """``bundle_specs/toolchains/<name>.toml``. SpecError if it builds for another target than ``target``."""
+    folder = project.specs / "toolchains"
+    path = folder / f"{name}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(item.stem for item in folder.glob("*.toml")))
+        raise SpecError(f"{path}: no such toolchain", hint=f"the toolchains are: {known}")
+    toolchain = read(path, model.Toolchain)
+    if target is not None and toolchain.target != target:
+        raise SpecError.at(str(path), "target", f"the target {target}", toolchain.target)
+    return toolchain
 
 
 def toolchain_lock_path(project: Project, name: str) -> Path:
@@ -298,7 +328,18 @@ def load_bundle(project: Project, spec: str) -> model.Bundle:
     for number, name in enumerate(names):
         if name in names[:number]:
             raise SpecError.at(file, f"entry_points[{number}].name", "a name used once", repr(name))
+    check_targets(bundle, file)
     return bundle
+
+
+def load_variant(project: Project, spec: str, target: model.Target) -> model.Bundle:
+    """:func:`load_bundle`, as ``target`` has it. SpecError naming the targets there are, if that is none of them."""
+    bundle = load_bundle(project, spec)
+    if target not in bundle.targets:
+        raise SpecError.at(
+            str(bundle_path(project, spec)), "targets", f"the target {target}", f"only {', '.join(bundle.targets)}"
+        )
+    return bundle.variant(target)
 
 
 def bundle_lock_path(project: Project, bundle: model.Bundle) -> Path:

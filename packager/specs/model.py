@@ -6,9 +6,10 @@ it checks again. docs/specs.md describes each key for people who write specs.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
+import msgspec.structs
 from msgspec import Meta
 
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$", description="64 lower-case hex digits")]
@@ -19,7 +20,9 @@ DebianPackage = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9+.-]+$", descripti
 FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+~!-]*$", description="a file name without folders")]
 RelativePath = Annotated[str, Meta(pattern=r"^(?!/)(?!(.*/)?\.\.(/|$)).+$", description="a relative path without '..'")]
 NonEmpty = Annotated[str, Meta(min_length=1)]
-Target = Literal["windows-x86_64"]
+Target = Literal["windows-x86_64", "linux-x86_64"]
+#: What the top of a spec is about; a ``[target.<name>]`` table says what is otherwise for another one.
+FIRST_TARGET: Target = "windows-x86_64"
 
 
 class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -96,6 +99,16 @@ class Build(Frozen, frozen=True):
     script: NonEmpty
 
 
+class ComponentVariant(Frozen, frozen=True):
+    """What of a component is otherwise for one target; what it leaves out is as at the top of the spec."""
+
+    description: NonEmpty | None = None
+    build: Build | None = None
+    depends: tuple[Name, ...] | None = None
+    patches: tuple[RelativePath, ...] | None = None
+    overlays: tuple[RelativePath, ...] | None = None
+
+
 class Component(Frozen, frozen=True):
     """One thing built from one upstream source; ``like`` names components that have the keys which it leaves out."""
 
@@ -111,10 +124,18 @@ class Component(Frozen, frozen=True):
     patches: tuple[RelativePath, ...] = ()
     overlays: tuple[RelativePath, ...] = ()
     like: Name | tuple[Name, ...] = ()
+    targets: Annotated[tuple[Target, ...], Meta(min_length=1)] = (FIRST_TARGET,)
+    target: dict[Target, ComponentVariant] = {}
+
+    def variant(self, target: Target) -> Component:
+        """The component as it is built for one of its targets."""
+        return _varied(self, self.target.get(target), target)
 
 
 #: What a component says itself, whatever component it is like.
 OWN_KEYS = frozenset({"name", "description", "like"})
+#: What belongs to its own ``build``, if it has one.
+BUILD_KEYS = frozenset({"targets", "target"})
 
 
 class Runtime(Frozen, frozen=True):
@@ -127,7 +148,7 @@ class Runtime(Frozen, frozen=True):
 
 
 class Toolchain(Frozen, frozen=True):
-    """The build root: a Debian suite, its packages, and the cross compiler's name."""
+    """The build root: a Debian suite, its packages, the compiler's name, and the target that it builds for."""
 
     name: Name
     suite: Name
@@ -138,6 +159,7 @@ class Toolchain(Frozen, frozen=True):
     locked: Annotated[tuple[NonEmpty, ...], Meta(min_length=1)]
     locked_upstream: tuple[NonEmpty, ...] = ()
     runtime: tuple[Runtime, ...] = ()
+    target: Target = FIRST_TARGET
 
 
 class ToolchainLock(Frozen, frozen=True):
@@ -198,10 +220,14 @@ class Native(Frozen, frozen=True):
 
 
 class Prune(Frozen, frozen=True):
-    """Files of the staged tree that are left out. A rule that matches nothing is an error."""
+    """Files of the staged tree that are left out. A rule that matches nothing is an error.
+
+    ``targets`` are those that have the files; none named: all.
+    """
 
     path: RelativePath
     reason: NonEmpty
+    targets: tuple[Target, ...] = ()
 
 
 class ModuleRule(Frozen, frozen=True):
@@ -233,6 +259,17 @@ class EntryPoint(Frozen, frozen=True):
     icon: RelativePath | None = None
 
 
+class BundleVariant(Frozen, frozen=True):
+    """What of a bundle is otherwise for one target; what it leaves out is as at the top of the spec."""
+
+    toolchain: Name | None = None
+    policy: Name | None = None
+    archives: tuple[Literal["tar.zst", "zip"], ...] | None = None
+    size_budget: Annotated[int, Meta(gt=0)] | None = None
+    native: tuple[Native, ...] | None = None
+    entry_points: Annotated[tuple[EntryPoint, ...], Meta(min_length=1)] | None = None
+
+
 class Bundle(Frozen, frozen=True):
     """One portable bundle: an application, its dependencies, an interpreter, and how they are laid out."""
 
@@ -258,9 +295,25 @@ class Bundle(Frozen, frozen=True):
     native: tuple[Native, ...] = ()
     prune: tuple[Prune, ...] = ()
     modules: Modules | None = None
+    target: dict[Target, BundleVariant] = {}
+
+    def variant(self, target: Target) -> Bundle:
+        """The bundle as it is built for one of its targets: prune rules for others are left out."""
+        prune = tuple(rule for rule in self.prune if not rule.targets or target in rule.targets)
+        return msgspec.structs.replace(_varied(self, self.target.get(target), target), prune=prune)
 
 
 class BundleLock(Frozen, frozen=True):
     """The sha256 of each archive that everyone must get, by target and file name."""
 
     archives: dict[str, dict[str, Sha256]] = {}
+
+
+_Varied = TypeVar("_Varied", Component, Bundle)
+
+
+def _varied(spec: _Varied, variant: msgspec.Struct | None, target: Target) -> _Varied:
+    """``spec`` for one target: what the variant says goes over it, and neither variants nor other targets are left."""
+    said = {} if variant is None else msgspec.structs.asdict(variant)
+    changed = {key: value for key, value in said.items() if value is not None}
+    return msgspec.structs.replace(spec, **changed, target={}, targets=(target,))
