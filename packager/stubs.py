@@ -7,11 +7,11 @@ from pathlib import Path
 
 from packager import launcher, trees
 from packager.application import ICONS, Vendored
-from packager.component import Environment
+from packager.component import TOOLS_FOLDER, Environment, tools_digests
 from packager.errors import SpecError
 from packager.keys import Key, path_digest
 from packager.progress import Reporter
-from packager.sandbox import OUT, SRC, Sandbox
+from packager.sandbox import OUT, SRC, TOOLS, Sandbox
 from packager.specs import model
 from packager.specs.load import Project
 from packager.store import Entry, Store
@@ -22,8 +22,11 @@ FORMAT = 1
 #: out of the link: with -fstack-protector there, GCC's libssp comes in instead of mingw-w64's own guard.
 _BUILD = """
 $TRIPLET-windres -c 65001 -O coff stub.rc stub.res.o
+python3 /build/tools/load_rules.py source --flags 0x800 > load_rules.s
 $TRIPLET-gcc $CFLAGS -std=c11 -Wall -Wextra -Werror -municode -c stub.c -o stub.o
-$TRIPLET-gcc -municode $STUB_SUBSYSTEM stub.o stub.res.o $LDFLAGS -Wl,--stack,8000000 -o "/build/out/$STUB_FILE"
+objects="stub.o stub.res.o load_rules.s"
+$TRIPLET-gcc -municode $STUB_SUBSYSTEM $objects $LDFLAGS -Wl,--stack,8000000 -o "/build/out/$STUB_FILE"
+python3 /build/tools/load_rules.py settle "/build/out/$STUB_FILE"
 """
 
 
@@ -42,6 +45,7 @@ def stubs_key(
             "icons": application.digest if any(point.icon for point in bundle.entry_points) else None,
             "python": python_library(interpreter),
             "build": _BUILD,
+            "tools": tools_digests(_BUILD),
             "environment": environment.inputs(),
         },
     )
@@ -77,6 +81,7 @@ def build_stubs(
                 Sandbox(
                     root,
                     writable={SRC: work, OUT: out},
+                    binds={TOOLS: TOOLS_FOLDER},
                     env={
                         **environment.variables(),
                         "STUB_FILE": f"{point.name}.exe",

@@ -94,8 +94,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``machine`` is the only machine type (a name of :data:`packager.pe.layout.MACHINES`), ``subsystem_version`` the
     oldest that a PE file may be marked with. ``signed`` says what to do with signed files when it is checked that all
-    are normalised. ``max_path`` is in UTF-16 units, ``size_budget`` in bytes, for all files together. ``strict`` names
-    rules whose notes count as errors.
+    are normalised. ``load_flags`` asks each PE file with code to say where its DLLs are looked for. ``max_path`` is in
+    UTF-16 units, ``size_budget`` in bytes, for all files together. ``strict`` names rules whose notes count as errors.
     """
 
     machine: Text
@@ -104,6 +104,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_path: Annotated[int, Meta(ge=1)]
     modes: Modes
     system_dlls: tuple[SystemDll, ...]
+    load_flags: bool = False
     size_budget: Annotated[int, Meta(ge=1)] | None = None
     strict: tuple[Text, ...] = ()
     refused_dlls: tuple[RefusedDll, ...] = ()
