@@ -9,12 +9,12 @@ from types import MappingProxyType
 
 from packager import launcher, trees
 from packager.application import ICONS, Vendored
-from packager.component import Environment
+from packager.component import TOOLS_FOLDER, Environment, tools_digests
 from packager.errors import SpecError
 from packager.keys import Key, path_digest
 from packager.platforms import platform_of
 from packager.progress import Reporter
-from packager.sandbox import OUT, SRC, Sandbox
+from packager.sandbox import OUT, SRC, TOOLS, Sandbox
 from packager.specs import model
 from packager.specs.load import Project
 from packager.store import Entry, Store
@@ -25,8 +25,11 @@ FORMAT = 1
 #: out of the link: with -fstack-protector there, GCC's libssp comes in instead of mingw-w64's own guard.
 _BUILD = """
 $TRIPLET-windres -c 65001 -O coff stub.rc stub.res.o
+python3 /build/tools/load_rules.py source --flags 0x800 > load_rules.s
 $TRIPLET-gcc $CFLAGS -std=c11 -Wall -Wextra -Werror -municode -c stub.c -o stub.o
-$TRIPLET-gcc -municode $STUB_SUBSYSTEM stub.o stub.res.o $LDFLAGS -Wl,--stack,8000000 -o "/build/out/$STUB_FILE"
+objects="stub.o stub.res.o load_rules.s"
+$TRIPLET-gcc -municode $STUB_SUBSYSTEM $objects $LDFLAGS -Wl,--stack,8000000 -o "/build/out/$STUB_FILE"
+python3 /build/tools/load_rules.py settle "/build/out/$STUB_FILE"
 """
 
 _BUILD_LINUX = """
@@ -50,6 +53,7 @@ def stubs_key(
             "icons": application.digest if any(point.icon for point in bundle.entry_points) else None,
             "python": _python(bundle, interpreter),
             "build": _BUILDS[bundle.targets[0]],
+            "tools": tools_digests(_BUILDS[bundle.targets[0]]),
             "environment": environment.inputs(),
         },
     )
@@ -86,6 +90,7 @@ def build_stubs(
                 Sandbox(
                     root,
                     writable={SRC: work, OUT: out},
+                    binds={TOOLS: TOOLS_FOLDER},
                     env={
                         **environment.variables(),
                         "STUB_FILE": file,

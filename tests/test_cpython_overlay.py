@@ -232,7 +232,7 @@ EXTENSION = r"""
           $(GeneratedPyConfigDir);$(PySourcePath)PC
         </AdditionalIncludeDirectories>
       </ClCompile>
-      <Link><AdditionalDependencies>Rpcrt4.lib;$(OutDir)liblzma.lib;rpcrt4.lib</AdditionalDependencies>
+      <Link><AdditionalDependencies>Rpcrt4.lib;$(OutDir)liblzma.lib;rpcrt4.lib;Delayed.lib</AdditionalDependencies>
         <AdditionalOptions>/EXPORT:DllGetClassObject,PRIVATE /EXPORT:Other,PRIVATE</AdditionalOptions>
         <StackReserveSize>2000000</StackReserveSize></Link>
     </ItemDefinitionGroup>
@@ -310,6 +310,7 @@ def test_every_part_has_places_and_a_meson_choice(data: Any) -> None:
 
 def test_describe_extension(tmp_path: Path, data: Any) -> None:
     data["definitions"]["add"], data["stack"]["factor"] = ["ADDED=1"], 3
+    data["delayed"]["delayed"] = {"dll": "x.dll", "functions": ["F", "G"]}
     outside = describe.outside_properties(data, describe.read_version(PATCHLEVEL))
     facts = list(describe.describe_project(project(tmp_path, EXTENSION, **outside), data, "/deps", "interpreter"))
     common = [("define", "CONFIG_64"), ("define", "ASM"), ("define", 'VPATH=""'), ("define", "ADDED=1")]
@@ -326,6 +327,8 @@ def test_describe_extension(tmp_path: Path, data: Any) -> None:
         ("noentry", "no"),
         ("uses", "pythoncore"),
         ("uses", "python3dll"),
+        ("loadflags", "0x800"),
+        ("delay", "x.dll=F,G"),
         ("group", "0"),
         *common,
         *folders,
@@ -355,6 +358,14 @@ def test_describe_program(tmp_path: Path, data: Any) -> None:
     facts = dict(describe.describe_project(project(tmp_path, body), data, "/deps", "interpreter"))
     assert (facts["file"], facts["kind"], facts["subsystem"], facts["stack"]) == ("python.exe", "exe", "console", "0")
     assert (facts["folder"], facts["language"], facts["entry"]) == ("bundle/python", "c", "wide")
+
+
+def test_a_program_finds_the_core_beside_it_and_nothing_else_there(tmp_path: Path, data: Any) -> None:
+    body = """<PropertyGroup><ConfigurationType>Application</ConfigurationType></PropertyGroup>
+        <ItemGroup><ProjectReference Include="{}.vcxproj"/></ItemGroup>"""
+    for reference, flags in (("pythoncore", "0xa00"), ("other", "0x800")):
+        facts = dict(describe.describe_project(project(tmp_path, body.format(reference)), data, "/deps", "interpreter"))
+        assert facts["loadflags"] == flags
 
 
 def test_describe_program_with_a_narrow_entry(tmp_path: Path, data: Any) -> None:

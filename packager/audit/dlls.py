@@ -14,6 +14,9 @@ from packager.deps.names import module_name, windows_key
 
 #: How the graph's ids of Windows' own modules begin.
 _WINDOWS = "windows:"
+#: LOAD_LIBRARY_SEARCH_SYSTEM32, and LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR and _APPLICATION_DIR by the rules of the search.
+_SYSTEM32 = 0x800
+_FOLDER_FLAGS: Mapping[str, int] = MappingProxyType({"own-folder": 0x100, "application-folder": 0x200})
 _SEVERITIES: Mapping[DepsSeverity, Severity] = MappingProxyType({"error": "error", "warning": "note"})
 
 
@@ -90,6 +93,21 @@ def plantable(facts: Facts, policy: Policy) -> Iterator[Hit]:
         dll = allowed.get(_key(edge.name))
         if edge.plantable and edge.target.startswith(_WINDOWS) and dll is not None and dll.plantable is None:
             yield Hit(edge.importer, f"imports {edge.name}: {edge.why}")
+
+
+def load_flags(facts: Facts, policy: Policy) -> Iterator[Hit]:
+    """Each PE file with code has its imports looked for in System32, and else only where the bundle has one of them."""
+    if not policy.load_flags:
+        return
+    needed: dict[str, int] = {}
+    for edge in _edges(facts):
+        if edge.via == "import":
+            needed[edge.importer] = needed.get(edge.importer, 0) | _FOLDER_FLAGS.get(edge.rule or "", 0)
+    for pe in facts.images:
+        wanted = _SYSTEM32 | needed.get(pe.entry.path, 0)
+        if pe.has_code and pe.load_flags != wanted:
+            found = f"are {pe.load_flags:#x}" if pe.load_flags else "are not set"
+            yield Hit(pe.entry.path, f"its dependent load flags {found}, expected {wanted:#x}")
 
 
 def unused_allowance(facts: Facts, policy: Policy) -> Iterator[Hit]:

@@ -16,12 +16,15 @@ from packager.deps.model import Graph
 from packager.errors import BuildError, CheckError, MachineError, PEError
 from packager.formats.elf import MAGIC, Elf, read_elf
 from packager.manifest import Manifest, SourceRecord
+from packager.pe.chpe import load_config
 from packager.pe.codeview import PATH, codeview_fields
 from packager.pe.kinds import PE_SUFFIXES, is_pe
 from packager.pe.layout import Layout, read_layout
 
 #: IMAGE_SCN_CNT_CODE and IMAGE_SCN_MEM_EXECUTE: a section with one of them has code.
 _CODE = 0x20 | 0x20000000
+#: All LOAD_LIBRARY_SEARCH_* flags.
+_ANY_SEARCH = 0x1F00
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +62,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Pe:
-    """The headers of a PE file, and the paths in its CodeView records."""
+    """The headers of a PE file, and the paths in its CodeView records.
+
+    ``load_flags`` are the LOAD_LIBRARY_SEARCH_* with which Windows resolves its imports, 0 for the standard order.
+    """
 
     entry: Entry
     layout: Layout
     debug_paths: tuple[str, ...]
+    load_flags: int = 0
 
     @property
     def has_code(self) -> bool:
@@ -178,7 +185,7 @@ def _images(entries: tuple[Entry, ...]) -> Iterator[Pe]:
                 layout = read_layout(data)
             except PEError:
                 continue
-            yield Pe(entry, layout, _debug_paths(data, layout))
+            yield Pe(entry, layout, _debug_paths(data, layout), _load_flags(data, layout))
 
 
 def _elf(entries: tuple[Entry, ...]) -> Iterator[ElfFile]:
@@ -195,6 +202,14 @@ def _debug_paths(data: bytes, layout: Layout) -> tuple[str, ...]:
         return ()
     paths = (data[field.offset : field.offset + len(field.value)].partition(b"\0")[0] for field in fields)
     return tuple(path.decode("utf-8", "backslashreplace") for path in paths)
+
+
+def _load_flags(data: bytes, layout: Layout) -> int:
+    try:
+        return load_config(data, layout).load_flags & _ANY_SEARCH
+    except PEError:
+        # Nor does the loader use it then.
+        return 0
 
 
 def _raise(error: OSError) -> None:

@@ -113,9 +113,10 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``machine`` is the only machine type (a name of :data:`packager.pe.layout.MACHINES`), ``subsystem_version`` the
     oldest that a PE file may be marked with. ``signed`` says what to do with signed files when it is checked that all
-    are normalised. ``max_path`` is in UTF-16 units, ``size_budget`` in bytes, for all files together. ``strict`` names
-    rules whose notes count as errors. ``elf`` is there where programs are ELF files, the keys about PE files where they
-    are those; files of the other kind are findings.
+    are normalised. ``load_flags`` asks each PE file with code to say where its DLLs are looked for. ``max_path`` is in
+    UTF-16 units, ``size_budget`` in bytes, for all files together. ``strict`` names rules whose notes count as errors.
+    ``elf`` is there where programs are ELF files, the keys about PE files where they are those; files of the other kind
+    are findings.
     """
 
     signed: Literal["refuse", "keep"]
@@ -125,6 +126,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subsystem_version: Annotated[str, Meta(pattern=r"^\d+\.\d+$")] | None = None
     system_dlls: tuple[SystemDll, ...] = ()
     elf: Elf | None = None
+    load_flags: bool = False
     size_budget: Annotated[int, Meta(ge=1)] | None = None
     strict: tuple[Text, ...] = ()
     refused_dlls: tuple[RefusedDll, ...] = ()

@@ -127,6 +127,13 @@ RULES: tuple[Rule, ...] = (
         "note",
     ),
     Rule(
+        "load-flags",
+        "Each program and DLL restricts where its DLLs are looked for (DependentLoadFlags)",
+        "else Windows looks into folders in which anybody may have put a file, the program's before System32",
+        "link it with what packager/data/load_rules.py makes, or with Microsoft's /DEPENDENTLOADFLAG:0x800",
+        dlls.load_flags,
+    ),
+    Rule(
         "unused-allowance",
         "Each DLL of Windows on the policy's list is imported",
         "what nothing needs can go: the list is to be short",

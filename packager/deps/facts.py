@@ -13,6 +13,7 @@ from typing import cast
 from packager.deps import runtime, sxs
 from packager.errors import PEError
 from packager.pe import chpe, resources
+from packager.pe.delays import delay_flags
 from packager.pe.imports import Image, read_image
 from packager.pe.layout import Layout, read_layout
 
@@ -30,9 +31,9 @@ class File:
     """What one file is.
 
     ``image`` is None when it cannot be read, and ``error`` says why. ``x64`` is what an x64 process sees of an ARM64X
-    file. ``load_flags`` are the LOAD_LIBRARY_SEARCH_* for its static imports. ``manifest`` is the one in it that the
-    loader uses, and ``manifest_error`` what is wrong with that. ``names`` are names of modules among its strings.
-    ``managed``: an assembly of .NET's.
+    file. ``load_flags`` are the LOAD_LIBRARY_SEARCH_* for its static imports, ``delay_flags`` for its delayed ones.
+    ``manifest`` is the one in it that the loader uses, and ``manifest_error`` what is wrong with that. ``names`` are
+    names of modules among its strings. ``managed``: an assembly of .NET's.
     """
 
     image: Image | None = None
@@ -40,6 +41,7 @@ class File:
     hybrid: chpe.Hybrid | None = None
     x64: Image | None = None
     load_flags: int = 0
+    delay_flags: int = 0
     manifest: sxs.Manifest | None = None
     manifest_error: str | None = None
     names: tuple[str, ...] = ()
@@ -49,6 +51,10 @@ class File:
     def machine(self) -> str | None:
         """The machine, ARM64X and ARM64EC told apart."""
         return self.hybrid or (self.image.machine if self.image is not None else None)
+
+    def flags(self, *, delayed: bool) -> int:
+        """The LOAD_LIBRARY_SEARCH_* for its imports of one kind; 0 for the standard order."""
+        return self.delay_flags if delayed else self.load_flags
 
     def seen_from(self, machine: str) -> Image | None:
         """The image that a process of ``machine`` sees."""
@@ -123,6 +129,7 @@ def parse(data: bytes) -> File:
         hybrid=hybrid,
         x64=x64,
         load_flags=config.load_flags,
+        delay_flags=delay_flags(data, layout),
         manifest=manifest,
         manifest_error=manifest_error,
         names=runtime.module_names(data),

@@ -73,7 +73,7 @@ class Finder:
         """Where the DLL ``name`` is found for the file ``path``."""
         context = loaded.context
         folder, importer = os.path.split(path)
-        flags = 0 if delayed else self.modules.file(path).load_flags
+        flags = self.modules.file(path).flags(delayed=delayed)
         redirected = self._redirected(context, path)
         special = path if redirected or is_api_set(name.lower()) else ""
         key = (windows_key(name), flags, folder if flags else "", special)

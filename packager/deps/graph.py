@@ -179,8 +179,9 @@ class _Analysis:
         via: Via = "delay-import" if wanted.delayed else "import"
         importer, dll = self.world.show(path), module_name(wanted.name).lower()
         found = self.finder.find(loaded, path, wanted.name, delayed=wanted.delayed)
-        flags = 0 if wanted.delayed else self.modules.file(path).load_flags
-        can_plant, why = plantable(found, dll, loaded.present(delayed=wanted.delayed), flags, self.world.show)
+        flags = self.modules.file(path).flags(delayed=wanted.delayed)
+        present = loaded.present(delayed=wanted.delayed)
+        can_plant, why = plantable(found, dll, present, flags, self.world.show, delayed=wanted.delayed)
         count = len(wanted.symbols)
         if found.rule is None or not (found.path or found.dll):
             self._find(self._absent(path, wanted.name, via, found))

@@ -32,12 +32,18 @@ _ANY_OTHER = 0x1700
 
 
 def plantable(
-    found: Found, name: str, loaded: Mapping[str, str], load_flags: int, show: Callable[[str], str]
+    found: Found,
+    name: str,
+    loaded: Mapping[str, str],
+    load_flags: int,
+    show: Callable[[str], str],
+    *,
+    delayed: bool = False,
 ) -> tuple[bool, str]:
     """Whether a planted file would be loaded for ``name`` (in lower case), and how, or what keeps it from being.
 
-    ``loaded`` are the DLLs that the process has before, ``load_flags`` the importer's; ``show`` makes a folder's path
-    one to be read.
+    ``loaded`` are the DLLs that the process has before, ``load_flags`` the importer's for what is imported like this,
+    ``delayed`` or not; ``show`` makes a folder's path one to be read.
     """
     if found.rule == "api-set":
         return False, "Windows maps API sets itself"
@@ -55,6 +61,8 @@ def plantable(
     if found.path:
         return False, "it lies in the first folder that is looked into"
     if load_flags & _SYSTEM_ONLY and not load_flags & _ANY_OTHER:
+        if delayed:
+            return False, "the importer loads it when it is called first, from System32 only"
         return False, "the importer is linked with /DEPENDENTLOADFLAG:0x800, so only System32 is looked into"
     return False, "System32 is looked into first"
 

@@ -32,7 +32,7 @@ RULES: Mapping[str, str] = MappingProxyType(
     }
 )
 
-#: What a program's static imports, every delay load and LoadLibrary go through.
+#: What a program's static imports, every ordinary delay load and LoadLibrary go through.
 STANDARD = ("application-folder", "system32", "path")
 #: What the static imports of a file that is loaded by its path go through, and those of the DLLs it brings.
 BY_PATH = ("own-folder", "application-folder", "added-folder", "system32")
@@ -92,9 +92,9 @@ class Found:
 def places(context: Context, importer_folder: str, *, delayed: bool, load_flags: int) -> tuple[Place, ...]:
     """Where the imports of a file in ``importer_folder`` are looked for; a folder that comes twice counts once.
 
-    ``load_flags`` (of the importer's load configuration) replace the order of its static imports.
+    ``load_flags`` (of the importer's load configuration, or with which it loads what is delayed) replace the order.
     """
-    flags = 0 if delayed else load_flags & _ANY_FLAG
+    flags = load_flags & _ANY_FLAG
     if flags:
         rules: Sequence[str] = [rule for flag, rule in _FLAGS if flags & flag]
     else:

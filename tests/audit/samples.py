@@ -25,7 +25,7 @@ POLICY_FILE = ROOT / "bundle_specs" / "policy" / "windows.toml"
 GUARD_CF, NX_COMPAT, DYNAMIC_BASE, HIGH_ENTROPY_VA = 0x4000, 0x100, 0x40, 0x20
 HARDENED = GUARD_CF | NX_COMPAT | DYNAMIC_BASE | HIGH_ENTROPY_VA
 EXECUTABLE, WRITABLE, READ_ONLY = 0x60000020, 0xE0000020, 0x40000040
-RELOCATIONS = 5
+RELOCATIONS, LOAD_CONFIG = 5, 10
 
 #: What is imported of a DLL unless a test says otherwise.
 FUNCTIONS = {
@@ -49,9 +49,14 @@ def pe(
     version: tuple[int, int] = (10, 0),
     text: bytes = b"",
     epoch: int | None = EPOCH,
+    load_flags: int = 0,
     **options: object,
 ) -> bytes:
     """A PE file that imports ``dlls``, exports ``one``, and is hardened and normalised unless the options say so."""
+    if load_flags:
+        text = bytes(4) + (struct.pack("<I", 0x60).ljust(0x4E, b"\0") + struct.pack("<H", load_flags)).ljust(
+            0x60, b"\0"
+        )
     data = build(
         None,
         imports=[
@@ -66,6 +71,8 @@ def pe(
     data = put(data, optional + 48, struct.pack("<HH", *version))
     data = put(data, optional + 70, struct.pack("<H", flags))
     data = put(data, layout.headers_end - 4, struct.pack("<I", section))
+    if load_flags:
+        data = put(data, layout.directories[LOAD_CONFIG].offset, struct.pack("<II", 0x1020, 0x60))
     if relocated:
         data = put(data, layout.directories[RELOCATIONS].offset, struct.pack("<II", 0x1010, 12))
     if stripped:
@@ -95,14 +102,16 @@ def source(name: str, kind: str) -> SourceRecord:
 
 FILES: Mapping[str, tuple[str, bytes]] = {
     "bundle.json": ("launcher", b'{"python": "python/python.exe"}'),
-    "electrum.exe": ("launcher", pe("KERNEL32.dll", "api-ms-win-crt-runtime-l1-1-0.dll", dll=False)),
-    "python/python.exe": ("cpython", pe("python313.dll", "KERNEL32.dll", dll=False)),
+    "electrum.exe": ("launcher", pe("KERNEL32.dll", "api-ms-win-crt-runtime-l1-1-0.dll", dll=False, load_flags=0x800)),
+    "python/python.exe": ("cpython", pe("python313.dll", "KERNEL32.dll", dll=False, load_flags=0xA00)),
     "python/python313.dll": (
         "cpython",
-        pe("KERNEL32.dll", "VERSION.dll", exports=Exports((("Py_Main", None),), name="python313.dll")),
+        pe(
+            "KERNEL32.dll", "VERSION.dll", exports=Exports((("Py_Main", None),), name="python313.dll"), load_flags=0x800
+        ),
     ),
-    "python/DLLs/_ssl.pyd": ("cpython", pe("Python313.DLL", "CRYPT32.dll", "helper.dll")),
-    "python/DLLs/helper.dll": ("cpython", pe("KERNEL32.dll")),
+    "python/DLLs/_ssl.pyd": ("cpython", pe("Python313.DLL", "CRYPT32.dll", "helper.dll", load_flags=0x900)),
+    "python/DLLs/helper.dll": ("cpython", pe("KERNEL32.dll", load_flags=0x800)),
     "app/electrum/__init__.pyc": ("electrum", pyc()),
     "app/electrum/readme.txt": ("electrum", b"See https://example.org/home/ and https://example.org/build/x.\n"),
     "licenses/electrum/LICENCE": ("electrum", b"MIT"),
@@ -142,10 +151,14 @@ def shipped_policy() -> Policy:
 
 
 def policy() -> Policy:
-    """The same with no more of Windows' DLLs than the bundle needs."""
+    """The same with no more of Windows' DLLs than the bundle needs, which files that tests add may find in any way."""
     whole = shipped_policy()
-    used = {"kernel32.dll", "version.dll", "crypt32.dll", "api-ms-win-crt-runtime-l1-1-0.dll"}
-    return msgspec.structs.replace(whole, system_dlls=tuple(dll for dll in whole.system_dlls if dll.name in used))
+    reasons = {"version.dll": "a test", "crypt32.dll": "a test"}
+    used = {*reasons, "kernel32.dll", "api-ms-win-crt-runtime-l1-1-0.dll"}
+    dlls = [
+        msgspec.structs.replace(dll, plantable=reasons.get(dll.name)) for dll in whole.system_dlls if dll.name in used
+    ]
+    return msgspec.structs.replace(whole, system_dlls=tuple(dlls), load_flags=False)
 
 
 def examine(root: Path, **changes: object) -> tuple[Finding, ...]:

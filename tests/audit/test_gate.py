@@ -113,6 +113,7 @@ def test_a_build_emits_what_passed(bundle: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(pipeline, "_found", lambda *_arguments: None)
     monkeypatch.setattr(pipeline, "_normalised", lambda *_arguments: (Entry(tmp_path, ""), KNOWN.sources))
     monkeypatch.setattr(pipeline, "_root", lambda *_arguments: tmp_path)
+    monkeypatch.setattr(pipeline, "load_policy", lambda _path: policy())
     got: list[object] = []
 
     def stop(_plan: object, audited: object, known: object, *_others: object) -> None:

@@ -184,6 +184,14 @@ CASES: dict[str, Case] = {
             ),
         },
     ),
+    "no load flags": Case(
+        put(A, pe("KERNEL32.dll")), A, "load-flags", "its dependent load flags are not set, expected 0x800",
+        {"load_flags": True},
+    ),
+    "load flags that let it look beside the program": Case(
+        put(A, pe("KERNEL32.dll", load_flags=0xA00)), A, "load-flags",
+        "its dependent load flags are 0xa00, expected 0x800", {"load_flags": True},
+    ),
     "allowance that nobody uses": Case(
         put("python/DLLs/_ssl.pyd", pe("Python313.DLL", "helper.dll")),
         ".",
@@ -236,7 +244,7 @@ CASES: dict[str, Case] = {
         "is another file than app/helper.dll, which has the same name",
     ),
     "one DLL twice": Case(
-        put("app/Helper.dll", pe("KERNEL32.dll")),
+        put("app/Helper.dll", pe("KERNEL32.dll", load_flags=0x800)),
         "python/DLLs/helper.dll",
         "duplicate-library",
         "is the same file as app/Helper.dll",

@@ -28,6 +28,8 @@ GCC = os.environ["TRIPLET"] + "-gcc"
 WINDRES = os.environ["TRIPLET"] + "-windres"
 CFLAGS = shlex.split(os.environ["CFLAGS"])
 LDFLAGS = shlex.split(os.environ["LDFLAGS"])
+#: Where Windows looks for a module's DLLs, in assembly; the recipe has it written.
+LOAD_RULES = "load_rules.s"
 
 
 @dataclass
@@ -102,7 +104,7 @@ def build(extension: Extension, resource: Path, out: Path) -> None:
     macros = [f"-D{name}" if value is None else f"-D{name}={value}" for name, value in extension.define_macros]
     includes = [f"-I{folder}" for folder in extension.include_dirs]
     flags = [*CFLAGS, "-DNO_CPYTHON_MODULE", *macros, *includes, *extension.extra_compile_args]
-    linked = [str(resource)]
+    linked = [str(resource), LOAD_RULES]
     for number, source in enumerate(extension.sources):
         linked.append(str(objects / f"{number}.o"))
         run([GCC, *flags, "-c", source, "-o", linked[-1]])

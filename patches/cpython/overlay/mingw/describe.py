@@ -7,7 +7,7 @@ one folder (``include``, ``lib``) per external library, the PARTs are those of m
 one fact per line, key and value separated by a tab:
 
     project NAME, file NAME, kind dll|exe|pyd, folder DIR, language c|cpp, subsystem console|windows, stack BYTES,
-        noentry yes|no, entry narrow|wide, uses PROJECT..., flag ARG...,
+        noentry yes|no, entry narrow|wide, uses PROJECT..., loadflags N, delay DLL=FUNCTION,FUNCTION..., flag ARG...,
         per group of sources with the same flags:
         group N, define X..., include DIR..., includeafter DIR..., source FILE...
     link ARG..., export NAME..., resource FILE..., resourcedefine X..., end NAME
@@ -34,6 +34,8 @@ from vcxproj import PROJECT_KINDS, Item, Project, ProjectError, read_project
 EXTERNAL = "external:/"
 #: What mingw/resource.rc.in defines for every resource script itself.
 RESOURCE_DEFINITIONS = frozenset({"ORIGINAL_FILENAME", "FIELD3", "NDEBUG"})
+#: LOAD_LIBRARY_SEARCH_APPLICATION_DIR, LOAD_LIBRARY_SEARCH_SYSTEM32.
+_APPLICATION, _SYSTEM32 = 0x200, 0x800
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,21 @@ def system_libraries(project: Project, data: Mapping[str, Any]) -> tuple[str, ..
     return tuple(dict.fromkeys(name for name in names if name not in ours))
 
 
+def linked(project: Project, data: Mapping[str, Any]) -> tuple[str, ...]:
+    """All that a project links, as ``-l`` names: the files of external libraries, then the import libraries of Windows."""
+    ours = (file for library in libraries(project, data) for file in data["libraries"][library]["link"])
+    return tuple(dict.fromkeys((*ours, *system_libraries(project, data))))
+
+
+def load_flags(kind: str, project: Project) -> int:
+    """Where Windows may look for what a file of that kind imports, as LOAD_LIBRARY_SEARCH_* flags.
+
+    A program finds python3xx.dll in its own folder; whatever else imports that finds it loaded already, which the loader
+    asks before it looks into any folder.
+    """
+    return _SYSTEM32 | _APPLICATION if kind == "exe" and "pythoncore" in references(project) else _SYSTEM32
+
+
 def exported(project: Project) -> tuple[str, ...]:
     """Names that a project exports through the linker's options (``/EXPORT:name,PRIVATE``)."""
     options = project.definitions.get("Link", {}).get("AdditionalOptions", "")
@@ -221,6 +238,10 @@ def describe_project(
         yield "entry", "narrow" if project.name in data["entry"]["narrow"] else "wide"
     # In this order, as a name that both have is to come from the first.
     yield from (("uses", core) for core in ("pythoncore", "python3dll") if core in references(project))
+    yield "loadflags", hex(load_flags(kind, project))
+    names = linked(project, data)
+    delayed = (data["delayed"][name] for name in names if name in data["delayed"])
+    yield from (("delay", f"{dll['dll']}={','.join(dll['functions'])}") for dll in delayed)
     yield from (("flag", argument) for argument in data["flags"].get(project.name, ()))
     for number, (flags, files) in enumerate(sources(project, data).items()):
         yield "group", str(number)
@@ -229,8 +250,7 @@ def describe_project(
         yield from (("includeafter", folder) for folder in flags.includes_after)
         yield from (("source", file) for file in files)
     yield from (("link", f"-L{dependencies}/{library}/lib") for library in used)
-    yield from (("link", f"-l{file}") for library in used for file in data["libraries"][library]["link"])
-    yield from (("link", f"-l{file}") for file in system_libraries(project, data))
+    yield from (("link", f"-l{name}") for name in names if name not in data["delayed"])
     yield from (("export", symbol) for symbol in exported(project))
     for item in project.of_kind("ResourceCompile"):
         yield "resource", source_path(item.include)

@@ -1,0 +1,36 @@
+/* Imports DLLs that are no KnownDLLs as any linker does, and calls a function of those that its arguments name. */
+#define WIN32_LEAN_AND_MEAN
+#include <winsock2.h>
+#include <windows.h>
+#include <bcrypt.h>
+#include <iphlpapi.h>
+#include <mmsystem.h>
+#include <propvarutil.h>
+#include <wincrypt.h>
+#include <stdio.h>
+#include <string.h>
+
+int main(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        DWORD value = 0;
+        WCHAR text[64];
+        VARIANT none;
+        memset(&none, 0, sizeof none);
+        if (strcmp(argv[i], "bcrypt") == 0)
+            value = BCryptGenRandom(NULL, (PUCHAR)&value, sizeof value, BCRYPT_USE_SYSTEM_PREFERRED_RNG) == 0;
+        else if (strcmp(argv[i], "crypt32") == 0)
+            value = CertOpenStore(CERT_STORE_PROV_MEMORY, 0, 0, 0, NULL) != NULL;
+        else if (strcmp(argv[i], "iphlpapi") == 0)
+            value = if_nametoindex("no such interface") == 0;
+        else if (strcmp(argv[i], "propsys") == 0)
+            value = VariantToString(&none, text, 64) == S_OK;
+        else if (strcmp(argv[i], "version") == 0)
+            value = GetFileVersionInfoSizeW(L"C:\\windows\\system32\\kernel32.dll", NULL) > 0;
+        else if (strcmp(argv[i], "winmm") == 0)
+            value = PlaySoundW(NULL, NULL, 0);
+        printf("%s %lu\n", argv[i], value);
+    }
+    fflush(stdout);
+    return 0;
+}
