@@ -19,6 +19,7 @@ SECONDS, all threads' stacks go to stderr; whoever started this is the one to en
 
 from __future__ import annotations
 
+import errno
 import faulthandler
 import importlib
 import json
@@ -141,6 +142,7 @@ def prepare(seconds: float, resources: tuple[str, ...]) -> None:
     random.seed(0)
     if not symlinks_are_made():
         os_helper._can_symlink = False
+        os.symlink = refuse_link
     if not can_be_a_name(os_helper.TESTFN_UNENCODABLE):
         os_helper.TESTFN_UNENCODABLE = None
     faulthandler.dump_traceback_later(seconds, exit=False)
@@ -158,6 +160,11 @@ def symlinks_are_made() -> bool:
     if there:
         os.remove("symlink-probe")
     return there
+
+
+def refuse_link(src: Any, dst: Any, target_is_directory: bool = False, *, dir_fd: int | None = None) -> None:
+    """os.symlink() of a user of Windows who lacks the privilege, as all do by default: no link, and an error that says so."""
+    raise OSError(errno.EINVAL, "A required privilege is not held by the client", src, 1314, dst)
 
 
 def can_be_a_name(name: str | None) -> bool:

@@ -52,12 +52,6 @@ def completion_port() -> Any:
 
 
 @probe
-def symbolic_links_are_not_made() -> bool:
-    """CreateSymbolicLinkW() returns TRUE and makes nothing (dlls/kernelbase/file.c: a stub)."""
-    return bool(dll("kernel32").CreateSymbolicLinkW("probe-link", "nowhere", 0)) and not os.path.lexists("probe-link")
-
-
-@probe
 def first_pipe_instance_is_not_minded() -> bool:
     """CreateNamedPipeW() with FILE_FLAG_FIRST_PIPE_INSTANCE makes a second instance of a pipe."""
     create = dll("kernel32").CreateNamedPipeW

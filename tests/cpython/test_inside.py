@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import unittest
 from pathlib import Path
 from typing import Any
 
-from tests.cpython.inside import Lines, Result, without
+import pytest
+
+from tests.cpython.inside import Lines, Result, refuse_link, without
 
 
 class Sample(unittest.TestCase):
@@ -98,3 +101,10 @@ def test_tests_are_left_out_wherever_they_are(tmp_path: Path) -> None:
         unittest.TestSuite([inner, Sample("fails")]), {f"{__name__}.Sample.fails", f"{__name__}.Sample.skips"}
     )
     assert [event["start"] for event in events(tmp_path, left) if "start" in event] == [f"{__name__}.Sample.runs"]
+
+
+def test_a_link_is_refused_and_pathlib_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "symlink", refuse_link)
+    with pytest.raises(OSError, match="A required privilege is not held by the client"):
+        (tmp_path / "link").symlink_to("nowhere")
+    assert list(tmp_path.iterdir()) == []
