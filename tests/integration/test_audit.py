@@ -58,7 +58,11 @@ def test_the_bundles_pass_without_an_exception(bundle: BuiltBundle) -> None:
 @pytest.fixture(scope="module")
 def threads(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return programs.compile_programs(
-        store, [ROOT / "packager/data/load_rules.py"], {"thread.c": THREAD}, BUILD, tmp_path_factory.mktemp("threads") / "work"
+        store,
+        [ROOT / "packager/data/load_rules.py"],
+        {"thread.c": THREAD},
+        BUILD,
+        tmp_path_factory.mktemp("threads") / "work",
     )
 
 
