@@ -31,8 +31,10 @@ static void *run(void *argument) { return argument; }
 int main(void) { pthread_t thread; return pthread_create(&thread, NULL, run, NULL) || pthread_join(thread, NULL); }
 """
 BUILD = """
-$TRIPLET-gcc -O2 thread.c -o /build/out/shared.exe ${LDFLAGS//-static/} -pthread
-$TRIPLET-gcc $CFLAGS thread.c -o /build/out/static.exe $LDFLAGS -pthread
+python3 load_rules.py source --flags 0x800 > rules.s
+$TRIPLET-gcc -O2 thread.c rules.s -o /build/out/shared.exe ${LDFLAGS//-static/} -pthread
+$TRIPLET-gcc $CFLAGS thread.c rules.s -o /build/out/static.exe $LDFLAGS -pthread
+python3 load_rules.py settle /build/out/*.exe
 """
 #: The source distribution of a package that has the official schema beside its code.
 SARIF = model.PypiOrigin(name="sarif-pydantic", version="0.6.2", file="sarif_pydantic-0.6.2.tar.gz")
@@ -56,7 +58,11 @@ def test_the_bundles_pass_without_an_exception(bundle: BuiltBundle) -> None:
 @pytest.fixture(scope="module")
 def threads(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return programs.compile_programs(
-        store, [], {"thread.c": THREAD}, BUILD, tmp_path_factory.mktemp("threads") / "work"
+        store,
+        [ROOT / "packager/data/load_rules.py"],
+        {"thread.c": THREAD},
+        BUILD,
+        tmp_path_factory.mktemp("threads") / "work",
     )
 
 

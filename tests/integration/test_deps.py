@@ -74,12 +74,15 @@ def test_a_bundle_finds_all_it_needs(bundle: BuiltBundle, windows: Windows) -> N
     assert graph.ok, [str(finding) for finding in graph.findings]
     place = bundle.layout.place
     assert graph.by_id[place("python/python.exe")].root
-    rules = {edge.name.lower(): edge.rule for edge in graph.edges if edge.via == "import"}
-    assert rules["python313.dll"] == "application-folder"
-    assert rules["kernel32.dll"] == "known-dll"
-    assert rules["version.dll"] == "system32"
+    rules = {(edge.importer, edge.name.lower()): edge.rule for edge in graph.edges if edge.via == "import"}
+    assert rules[place("python/python.exe"), "python313.dll"] == "application-folder"
+    assert rules[place("python/DLLs/_ssl.pyd"), "python313.dll"] == "loaded"
+    assert rules[place("python/DLLs/_ssl.pyd"), "kernel32.dll"] == "known-dll"
+    delayed = {edge.name.lower(): edge for edge in graph.edges if edge.via == "delay-import"}
+    assert (delayed["version.dll"].rule, delayed["version.dll"].plantable) == ("system32", False)
     shown = text.plain(tree.why(graph, "version.dll")).splitlines()
-    assert shown[:2] == ["version.dll  Windows", f"└── {place('python/python313.dll')}  imports, 3 symbols"]
+    assert shown[:2] == ["version.dll  Windows", f"└── {place('python/python313.dll')}  delay-loads, 3 symbols"]
+    assert not any(edge.plantable for edge in graph.edges)
     named = {load.name: load.target for load in graph.runtime}
     assert (named["libsecp256k1-0.dll"] or "").endswith("/electrum/libsecp256k1-0.dll")
 

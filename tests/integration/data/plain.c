@@ -24,7 +24,8 @@ int main(int argc, char **argv)
         else if (strcmp(argv[i], "iphlpapi") == 0)
             value = if_nametoindex("no such interface") == 0;
         else if (strcmp(argv[i], "propsys") == 0)
-            value = VariantToString(&none, text, 64) == S_OK;
+            /* What comes out of it depends on Windows or Wine. */
+            value = VariantToString(&none, text, 64) != E_OUTOFMEMORY;
         else if (strcmp(argv[i], "version") == 0)
             value = GetFileVersionInfoSizeW(L"C:\\windows\\system32\\kernel32.dll", NULL) > 0;
         else if (strcmp(argv[i], "winmm") == 0)
