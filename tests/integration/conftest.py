@@ -128,8 +128,8 @@ class BuiltBundle:
 
 
 @functools.cache
-def _built(spec: str, out: Path) -> BuiltBundle | str:
-    done = packager("--json", "build", spec, "--out", out, timeout=3000)
+def _built(spec: str, out: Path, target: str = "windows-x86_64") -> BuiltBundle | str:
+    done = packager("--json", "build", spec, "--target", target, "--out", out, timeout=3000)
     said = done.stderr.decode()
     if done.returncode == 3 and "git https://" in said:
         return f"the git repository of {spec} cannot be reached from here: {said.strip().splitlines()[-2].strip()}"
@@ -148,6 +148,14 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def electrum(out: Path) -> BuiltBundle:
     """The bundle ``electrum``."""
     built = _built("electrum", out)
+    assert isinstance(built, BuiltBundle), built
+    return built
+
+
+@pytest.fixture(scope="session")
+def electrum_linux(out: Path) -> BuiltBundle:
+    """The bundle ``electrum`` for Linux."""
+    built = _built("electrum", out, "linux-x86_64")
     assert isinstance(built, BuiltBundle), built
     return built
 
