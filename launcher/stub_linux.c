@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,6 +63,11 @@ int main(int argc, char **argv)
     /* Without this file the interpreter would look in the environment for its library. */
     if (access(list, F_OK) != 0)
         return fail("%s: expected the bundled Python's path file, found no such file; unpack the program again", list);
+
+    /* Started with an empty environment? Programs ask HOME where their user's files are, as the shell set it. */
+    struct passwd *user;
+    if (getenv("HOME") == NULL && (user = getpwuid(getuid())) != NULL && user->pw_dir[0] == '/')
+        setenv("HOME", user->pw_dir, 0);
 
     /* argv[0] is what sys.orig_argv begins with: the plain interpreter. -I: no environment, no user site; -B: write no
      * .pyc; -X utf8: the same encodings in every locale. */

@@ -12,7 +12,7 @@ import tomli_w
 
 from packager import buildroot, pipeline
 from packager.progress import Clock
-from packager.specs import load
+from packager.specs import load, model
 from packager.specs.load import Project
 from packager.store import Store
 
@@ -26,9 +26,11 @@ def record_sums(plan: pipeline.Plan, sums: Mapping[str, str]) -> Path:
     return path
 
 
-def renew_toolchains(project: Project, specs: Sequence[str], store: Store, clock: Clock) -> Iterator[Path]:
+def renew_toolchains(
+    project: Project, specs: Sequence[str], target: model.Target, store: Store, clock: Clock
+) -> Iterator[Path]:
     """Make each bundle's build root from what the mirror has now, and record its versions. Yields the locks' paths."""
-    for name in dict.fromkeys(load.load_bundle(project, spec).toolchain for spec in specs):
+    for name in dict.fromkeys(load.load_variant(project, spec, target).toolchain for spec in specs):
         toolchain = load.load_toolchain(project, name)
         unlocked = buildroot.Root(f"{name}-unlocked", toolchain.suite, toolchain.packages)
         with clock.stage("build root", unlocked.name), store.work() as work:

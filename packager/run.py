@@ -1,9 +1,11 @@
 """``packager run``: start a bundle's entry point, or its python, on this machine.
 
+A bundle for Windows runs under Wine, one for Linux as it is.
+
 The program has this terminal's or pipe's stdin, stdout and stderr, and its exit code is handed on (its low eight bits:
-that is all a Unix exit code holds). Each run is alone: its own Wine prefix in memory, its own processes, and a network
-that is nothing but a loopback. Two ways lead to a daemon that another run started: both with ``network``, or the second
-one with ``join`` and the process id of the first. Whatever a run starts ends when its program ends.
+that is all a Unix exit code holds). Each run is alone: its own Wine prefix or home folder in memory, its own processes,
+and a network that is nothing but a loopback. Two ways lead to a daemon that another run started: both with ``network``,
+or the second one with ``join`` and the process id of the first. Whatever a run starts ends when its program ends.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from types import FrameType
 
 import msgspec
 
-from packager import process, sandbox, wine
+from packager import native, process, sandbox, wine
 from packager.errors import BuildError, SpecError
 from packager.layout import LAYOUTS, Layout, layout_in
 
@@ -108,23 +110,46 @@ def program_of(bundle: Bundle, *, entry: str | None = None, python: bool = False
 
 
 def run_bundle(
-    folder: Path, bundle: Bundle, program: str, arguments: Sequence[str], options: Options, engine: wine.Wine
+    folder: Path, bundle: Bundle, program: str, arguments: Sequence[str], options: Options, engine: wine.Wine | None
 ) -> int:
     """Run ``program`` of the bundle in ``folder`` to its end and return its exit code (128+n for signal n).
 
+    ``engine`` is wanted for bundles for Windows (:func:`needs_wine`), and not looked at for others.
     The folder is read-only for it; where the layout has a folder that programs write to (``Browser/TorBrowser/Data``)
     and it is there, that one is not.
     SpecError for what cannot be run here, MachineError where the sandbox cannot be entered, BuildError after the
     timeout, KeyboardInterrupt once the program has ended after Ctrl-C.
     """
-    if not bundle.target.startswith("windows-"):
-        raise SpecError(f"{folder}: expected a bundle for windows-*, found one for {bundle.target}")
+    here = f"linux-{os.uname().machine}"
+    if not needs_wine(bundle) and bundle.target != here:
+        raise SpecError(f"{folder}: expected a bundle for windows-* or {here}, found one for {bundle.target}")
     if options.network and options.join is not None:
         raise SpecError("--network and --join: expected one of them, found both")
     layout = find_layout(folder)
     path = PurePosixPath(layout.program, program)
     if not (folder / path).is_file():
         raise SpecError(f"{folder / path}: expected a program, found nothing", hint="build the bundle again")
+    argv = (
+        _native(folder.resolve(), path, arguments, options, layout)
+        if engine is None
+        else _under_wine(folder.resolve(), path, arguments, options, layout, engine)
+    )
+    with _entered(options.join) as prefix, _signals(options.timeout) as interrupted:
+        # bubblewrap must survive Ctrl-C, for the program to end in its own way; Wine sets its own handler again.
+        code = process.passthrough([*prefix, "env", "--ignore-signal=INT", *argv])
+        if interrupted:
+            raise KeyboardInterrupt
+    return code
+
+
+def needs_wine(bundle: Bundle) -> bool:
+    """Whether a bundle's programs are Windows'."""
+    return bundle.target.startswith("windows-")
+
+
+def _under_wine(
+    folder: Path, path: PurePosixPath, arguments: Sequence[str], options: Options, layout: Layout, engine: wine.Wine
+) -> list[str]:
     host, cwd = wine.this_host(), Path.cwd()
     if not host.shows(cwd):
         raise SpecError(
@@ -133,22 +158,30 @@ def run_bundle(
         )
     sandbox.probe(engine.root)
     job = wine.Run(
-        bundle=folder.resolve(),
+        bundle=folder,
         program=PureWindowsPath(path),
         arguments=arguments,
         cwd=cwd,
         # A joined network is the surrounding one by the time that bubblewrap starts.
         network=options.network or options.join is not None,
         env=options.env,
-        writable=_writable(folder.resolve(), layout),
+        writable=_writable(folder, layout),
     )
-    with _entered(options.join) as prefix, _signals(options.timeout) as interrupted:
-        # bubblewrap must survive Ctrl-C, for the program to end in its own way; Wine sets its own handler again.
-        argv = [*prefix, "env", "--ignore-signal=INT", *wine.run_argv(engine, job, host)]
-        code = process.passthrough(argv)
-        if interrupted:
-            raise KeyboardInterrupt
-    return code
+    return wine.run_argv(engine, job, host)
+
+
+def _native(folder: Path, path: PurePosixPath, arguments: Sequence[str], options: Options, layout: Layout) -> list[str]:
+    sandbox.probe_machine()
+    job = native.Run(
+        bundle=folder,
+        program=str(path),
+        arguments=arguments,
+        cwd=Path.cwd(),
+        network=options.network or options.join is not None,
+        env=options.env,
+        writable=_writable(folder, layout),
+    )
+    return native.run_argv(job)
 
 
 def _writable(folder: Path, layout: Layout) -> tuple[str, ...]:

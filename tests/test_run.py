@@ -148,9 +148,22 @@ def test_a_missing_program_is_refused(folder: Path, started: list[list[str]]) ->
     assert not started
 
 
+def test_a_bundle_for_this_system_needs_no_wine(
+    folder: Path, started: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "probe_machine", lambda: None)
+    bundle = Bundle("x", "1", f"linux-{os.uname().machine}", (), "python/python3")
+    assert not run.needs_wine(bundle)
+    assert run.needs_wine(run.load_bundle(folder))
+    assert run.run_bundle(folder, bundle, "electrum.exe", ["a"], Options(), None) == 7
+    (line,) = started
+    assert line[:2] == ["env", "--ignore-signal=INT"]
+    assert line[-3:] == ["--", str(folder / "electrum.exe"), "a"]
+
+
 def test_another_target_is_refused(folder: Path, started: list[list[str]]) -> None:
     bundle = Bundle("x", "1", "plan9-mips", (), "python")
-    with pytest.raises(SpecError, match=r"expected a bundle for windows-\*, found one for plan9-mips"):
+    with pytest.raises(SpecError, match=r"expected a bundle for windows-\* or linux-\S+, found one for plan9-mips"):
         run.run_bundle(folder, bundle, "electrum.exe", [], Options(), ENGINE)
     assert not started
 

@@ -42,6 +42,20 @@ def test_the_header_has_what_the_source_needs() -> None:
     assert "#define STUB_WINDOWLESS 1" in stubs.config_header(bundle, windowless, "python313", icon=False)
 
 
+def test_a_stub_for_linux_is_compiled_from_its_own_source() -> None:
+    interpreter = load.load_component(PROJECT, "cpython")
+    application = Key("application", "electrum", {})
+    inputs = {}
+    for target in ("windows-x86_64", "linux-x86_64"):
+        bundle = load.load_variant(PROJECT, "electrum", target)
+        environment = Environment(load.load_toolchain(PROJECT, bundle.toolchain), Key("root", "r", {}), 1, 2)
+        inputs[target] = stubs.stubs_key(bundle, PROJECT, environment, application, interpreter).inputs
+    assert list(inputs["linux-x86_64"]["sources"]) == ["stub_linux.c"]
+    assert list(inputs["windows-x86_64"]["sources"]) == list(launcher.STUB)
+    assert (inputs["linux-x86_64"]["python"], inputs["windows-x86_64"]["python"]) == ("python3", "python313")
+    assert inputs["linux-x86_64"]["build"] != inputs["windows-x86_64"]["build"]
+
+
 def test_the_key_follows_entry_points_and_sources(tmp_path: Path) -> None:
     bundle = load.load_bundle(PROJECT, "electrum")
     interpreter = load.load_component(PROJECT, "cpython")

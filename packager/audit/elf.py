@@ -15,19 +15,17 @@ _ORIGIN = ("$ORIGIN", "${ORIGIN}")
 
 
 def kind(facts: Facts, policy: Policy) -> Iterator[Hit]:
-    """Programs and libraries are ELF files for the policy's machine, or none is."""
+    """Programs and libraries are ELF files for the policy's machine."""
     allowed = policy.elf
+    if allowed is None:
+        return
     for file in facts.elf:
-        if allowed is None:
-            yield Hit(file.entry.path, "is an ELF file, in a bundle for Windows")
-        elif file.image is None:
+        if file.image is None:
             yield Hit(file.entry.path, "begins like an ELF file, but is neither a program nor a shared library")
         elif file.image.machine != allowed.machine:
             yield Hit(file.entry.path, f"is for {file.image.machine}, not for {allowed.machine}")
         elif file.image.interpreter not in (None, allowed.interpreter):
             yield Hit(file.entry.path, f"is started by {file.image.interpreter}, not by {allowed.interpreter}")
-    for pe in facts.images if allowed is not None else ():
-        yield Hit(pe.entry.path, "is a PE file, in a bundle for Linux")
 
 
 def needed(facts: Facts, policy: Policy) -> Iterator[Hit]:

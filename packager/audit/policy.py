@@ -122,9 +122,9 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signed: Literal["refuse", "keep"]
     max_path: Annotated[int, Meta(ge=1)]
     modes: Modes
+    system_dlls: tuple[SystemDll, ...]
     machine: Text | None = None
     subsystem_version: Annotated[str, Meta(pattern=r"^\d+\.\d+$")] | None = None
-    system_dlls: tuple[SystemDll, ...] = ()
     elf: Elf | None = None
     load_flags: bool = False
     size_budget: Annotated[int, Meta(ge=1)] | None = None

@@ -21,62 +21,6 @@ RULES: tuple[Rule, ...] = (
         images.machine,
     ),
     Rule(
-        "elf-kind",
-        "Each program and library of a bundle for Linux is an ELF file for its machine, and of one for Windows none is",
-        "what the system cannot load is of no use there, and nothing here says what it would do elsewhere",
-        "build it for the bundle's target, or leave it out",
-        elf.kind,
-    ),
-    Rule(
-        "elf-needed",
-        "Each shared library that is needed is in the bundle, or is one of the system's on the policy's list",
-        "the loader refuses to start what needs a library that is not there, and every other system has other ones",
-        "link it statically, or ship it, or add it to the policy with the reason why every system in question has it",
-        elf.needed,
-    ),
-    Rule(
-        "elf-glibc",
-        "No symbol of glibc is wanted in a version newer than the policy's",
-        "the loader refuses to start it on a system with an older one",
-        "build it in a root with that glibc",
-        elf.glibc,
-    ),
-    Rule(
-        "elf-search-path",
-        "No ELF file names folders where libraries are looked for, but those beside it ($ORIGIN)",
-        "a folder of whoever built it may be anybody's on another machine",
-        "link without -rpath",
-        elf.search_path,
-    ),
-    Rule(
-        "elf-position",
-        "Programs can be loaded at any address (PIE), and need no relocations in code",
-        "without address space layout randomisation an attacker knows where to jump",
-        "compile with -fPIE or -fPIC and link with -pie or -shared",
-        elf.position,
-    ),
-    Rule(
-        "elf-relro",
-        "Tables of addresses are read-only once a file is loaded (RELRO with BIND_NOW)",
-        "whatever writes to memory by mistake could then lead calls elsewhere",
-        "link with -Wl,-z,relro -Wl,-z,now",
-        elf.relro,
-    ),
-    Rule(
-        "elf-writable-code",
-        "No part of memory is both writable and executable, nor is the stack executable",
-        "whatever writes to memory by mistake could then write code",
-        "link with -Wl,-z,noexecstack, and mark assembly sources with .note.GNU-stack",
-        elf.writable_code,
-    ),
-    Rule(
-        "elf-leftovers",
-        "No file has a build id, a table of local symbols, or debug data",
-        "they name what it was compiled from, and no loader reads them",
-        "link with -s -Wl,--build-id=none",
-        elf.leftovers,
-    ),
-    Rule(
         "dll-refused",
         "No DLL that the policy refuses is imported or shipped",
         "the policy has a reason for each",
@@ -298,6 +242,66 @@ RULES: tuple[Rule, ...] = (
     ),
 )
 
+#: What must hold besides where programs are ELF files.
+ELF_RULES: tuple[Rule, ...] = (
+    Rule(
+        "elf-kind",
+        "Each program and library is an ELF file for the policy's machine, started by its loader",
+        "the system cannot load any other, and nothing else here can be checked on it",
+        "build it for the bundle's target, or leave it out",
+        elf.kind,
+    ),
+    Rule(
+        "elf-needed",
+        "Each shared library that is needed is in the bundle, or is one of the system's on the policy's list",
+        "the loader refuses to start what needs a library that is not there, and every other system has other ones",
+        "link it statically, or ship it, or add it to the policy with the reason why every system in question has it",
+        elf.needed,
+    ),
+    Rule(
+        "elf-glibc",
+        "No symbol of glibc is wanted in a version newer than the policy's",
+        "the loader refuses to start it on a system with an older one",
+        "build it in a root with that glibc",
+        elf.glibc,
+    ),
+    Rule(
+        "elf-search-path",
+        "No ELF file names folders where libraries are looked for, but those beside it ($ORIGIN)",
+        "a folder of whoever built it may be anybody's on another machine",
+        "link without -rpath",
+        elf.search_path,
+    ),
+    Rule(
+        "elf-position",
+        "Programs can be loaded at any address (PIE), and need no relocations in code",
+        "without address space layout randomisation an attacker knows where to jump",
+        "compile with -fPIE or -fPIC and link with -pie or -shared",
+        elf.position,
+    ),
+    Rule(
+        "elf-relro",
+        "Tables of addresses are read-only once a file is loaded (RELRO with BIND_NOW)",
+        "whatever writes to memory by mistake could then lead calls elsewhere",
+        "link with -Wl,-z,relro -Wl,-z,now",
+        elf.relro,
+    ),
+    Rule(
+        "elf-writable-code",
+        "No part of memory is both writable and executable, nor is the stack executable",
+        "whatever writes to memory by mistake could then write code",
+        "link with -Wl,-z,noexecstack, and mark assembly sources with .note.GNU-stack",
+        elf.writable_code,
+    ),
+    Rule(
+        "elf-leftovers",
+        "No file has a build id, a table of local symbols, or debug data",
+        "they name what it was compiled from, and no loader reads them",
+        "link with -s -Wl,--build-id=none",
+        elf.leftovers,
+    ),
+)
+
 #: What is said of the policy itself; see packager.audit.run.
 UNUSED_EXCEPTION = Rule(
     "unused-exception",
@@ -307,4 +311,4 @@ UNUSED_EXCEPTION = Rule(
     lambda _facts, _policy: iter(()),
 )
 
-NAMES = tuple(rule.name for rule in (*RULES, UNUSED_EXCEPTION))
+NAMES = tuple(rule.name for rule in (*RULES, *ELF_RULES, UNUSED_EXCEPTION))

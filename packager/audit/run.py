@@ -9,12 +9,12 @@ from pathlib import Path
 from packager.audit.facts import Facts, Known, gather, unreadable
 from packager.audit.model import WHOLE, Finding, Hit, Rule
 from packager.audit.policy import Policy, read_policy
-from packager.audit.rules import NAMES, RULES, UNUSED_EXCEPTION
+from packager.audit.rules import ELF_RULES, NAMES, RULES, UNUSED_EXCEPTION
 from packager.prune import glob_pattern
 
 
 def audit(
-    tree: Path, policy: Policy, epoch: int, known: Known | None = None, *, rules: Sequence[Rule] = RULES
+    tree: Path, policy: Policy, epoch: int, known: Known | None = None, *, rules: Sequence[Rule] | None = None
 ) -> tuple[Finding, ...]:
     """Everything that the rules find in the folder ``tree``, by file and rule; empty when there is nothing to say.
 
@@ -22,6 +22,8 @@ def audit(
     could not look. Raises CheckError when ``tree`` is not a folder, MachineError when something in it cannot be read.
     """
     facts = gather(tree, epoch, known)
+    if rules is None:
+        rules = RULES if policy.elf is None else (*RULES, *ELF_RULES)
     try:
         findings = [_finding(rule, hit, policy) for rule in rules for hit in rule.check(facts, policy)]
     except OSError as exc:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from packager import __version__
 from packager.audit.model import Finding, Rule, shown
-from packager.audit.rules import RULES, UNUSED_EXCEPTION
+from packager.audit.rules import ELF_RULES, RULES, UNUSED_EXCEPTION
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 #: What stands for the folder that was audited: a path of this machine would say nothing elsewhere.
@@ -25,7 +25,7 @@ def document(findings: Sequence[Finding], *, version: str = __version__) -> dict
 
     An excepted finding is a suppressed result. ``version`` is the packager's.
     """
-    rules = (*RULES, UNUSED_EXCEPTION)
+    rules = (*RULES, *ELF_RULES, UNUSED_EXCEPTION)
     numbers = {rule.name: index for index, rule in enumerate(rules)}
     driver = {"name": "packager audit", "version": version, "rules": [_rule(rule) for rule in rules]}
     return {

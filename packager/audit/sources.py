@@ -12,22 +12,23 @@ from packager.nativecode import HEAD, native_kind
 
 #: Kinds of sources (:class:`packager.manifest.SourceRecord`) that are compiled by a build.
 _BUILT = ("component", "launcher")
-#: What native_kind calls code that no Windows can use.
-_FOREIGN = ("ELF", "Mach-O")
+#: What native_kind calls code of the systems that there are.
+_SYSTEMS = ("ELF", "Mach-O", "PE")
 
 
-def native_code(facts: Facts, _policy: Policy) -> Iterator[Hit]:
-    """Compiled code is Windows' and comes from a component."""
+def native_code(facts: Facts, policy: Policy) -> Iterator[Hit]:
+    """Compiled code is for the bundle's system and comes from a component."""
     unknown = 0
+    system, own = ("Windows", "PE") if policy.elf is None else ("Linux", "ELF")
     for entry in facts.files:
         kind = native_kind(entry.path, entry.read(HEAD))
         if kind is None:
             continue
-        if kind in _FOREIGN:
+        if kind in _SYSTEMS and kind != own:
             yield Hit(
                 entry.path,
                 f"is native code for another system ({kind})",
-                reason="Windows cannot run it, so nothing in the bundle can need it",
+                reason=f"{system} cannot run it, so nothing in the bundle can need it",
                 fix="leave it out by a prune rule",
             )
         elif facts.known is None:

@@ -21,7 +21,7 @@ Examples:
 @click.option(
     "--policy",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A policy file.  [default: bundle_specs/policy/windows.toml]",
+    help="A policy file.  [default: that of the bundle's system in bundle_specs/policy, windows.toml if none is told]",
 )
 @click.option(
     "--epoch",
@@ -50,7 +50,7 @@ def audit_command(
     from packager.audit import audit, document, errors, known_beside, load_policy, sarif
     from packager.specs.load import policy_path
 
-    path = policy or policy_path(open_project(), "windows")
+    path = policy or policy_path(open_project(), _system(folder))
     known = known_beside(folder)
     if epoch is None and known is not None:
         epoch = known.epoch
@@ -67,3 +67,11 @@ def audit_command(
             click.echo(f"{folder}: no errors, {len(findings)} note{'s' * (len(findings) != 1)}")
     if wrong:
         raise CheckError(f"{folder}: {len(wrong)} error{'s' * (len(wrong) > 1)}")
+
+
+def _system(folder: Path) -> str:
+    """The system that a bundle is for, by its description."""
+    from packager.layout import layout_in
+    from packager.run import load_bundle
+
+    return "windows" if layout_in(folder) is None else load_bundle(folder).target.partition("-")[0]

@@ -199,10 +199,11 @@ def run(
     timeout: float | None,
     variables: tuple[str, ...],
 ) -> None:
-    """Run a bundle's entry point, or its python, under Wine; stdin, stdout, stderr and the exit code pass through.
+    """Run a bundle's entry point, or its python; stdin, stdout, stderr and the exit code pass through.
 
-    DIR is what `packager build` made, or a Tor Browser's folder that a bundle was installed into. The program sees it
-    as C:\\bundle, read-only; in a Tor Browser's folder it may write to Browser/TorBrowser/Data, if that is there.
+    A bundle for Windows runs under Wine, which shows it as C:\\bundle; one for Linux as it is, with a home folder in
+    memory. DIR is what `packager build` made, or a Tor Browser's folder that a bundle was installed into. The program
+    may not write to it, but in a Tor Browser's folder to Browser/TorBrowser/Data, if that is there.
     """
     from packager import run as runner
     from packager import wineroot
@@ -217,7 +218,7 @@ def run(
         env[name] = value
     bundle = runner.load_bundle(folder)
     program = runner.program_of(bundle, entry=entry, python=python)
-    engine = wineroot.get_wine(open_store(ctx), ctx.reporter)
+    engine = wineroot.get_wine(open_store(ctx), ctx.reporter) if runner.needs_wine(bundle) else None
     options = runner.Options(network=network, join=join, timeout=timeout, env=env)
     sys.exit(runner.run_bundle(folder.resolve(), bundle, program, arguments, options, engine))
 
@@ -232,7 +233,8 @@ def lock(ctx: Context, specs: tuple[str, ...], target: str, jobs: int, toolchain
 
     store, clock = open_store(ctx), Clock(ctx.reporter)
     if toolchain:
-        for path in locking.renew_toolchains(open_project(), specs, store, clock):
+        named: Any = target
+        for path in locking.renew_toolchains(open_project(), specs, named, store, clock):
             click.echo(f"written: {path}")
     for plan in make_plans(specs, target, jobs, offline=False, epoch=None):
         with store.work() as work:

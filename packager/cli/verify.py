@@ -9,7 +9,16 @@ from typing import Any
 
 import click
 
-from packager.cli.common import LOCK_WORDS, Context, json_option, open_project, open_store, packager, print_json
+from packager.cli.common import (
+    LOCK_WORDS,
+    TARGETS,
+    Context,
+    json_option,
+    open_project,
+    open_store,
+    packager,
+    print_json,
+)
 from packager.errors import CheckError, SpecError
 from packager.progress import Clock
 
@@ -30,6 +39,9 @@ Examples:
 @click.option("--manifest", type=click.Path(path_type=Path), help="The manifest.  [default: beside what is checked]")
 @click.option("--sums", type=click.Path(path_type=Path), help="The SHA256SUMS.  [default: beside what is checked]")
 @click.option("--rebuild", is_flag=True, help="Build SPEC again from an empty store and compare with its lock.")
+@click.option(
+    "--target", default=TARGETS[0], show_default=True, type=click.Choice(TARGETS), help="With --rebuild: what for."
+)
 @click.option("--perturb", is_flag=True, help="With --rebuild: vary all about the machine that must not matter.")
 @click.option("--work", type=click.Path(path_type=Path, file_okay=False), help="Where to rebuild, if not in the store.")
 @click.option("--keep", is_flag=True, help="Leave what was rebuilt in --work.")
@@ -58,6 +70,7 @@ def verify(
     manifest: Path | None,
     sums: Path | None,
     rebuild: bool,
+    target: str,
     perturb: bool,
     work: Path | None,
     keep: bool,
@@ -89,7 +102,8 @@ def verify(
     elif not targets:
         raise SpecError("expected an archive, a bundle's folder or a spec", hint="packager verify --help has examples")
     elif rebuild:
-        _verify_rebuilt(ctx, targets, jobs, output, perturb=perturb, work=work, keep=keep, fresh_sources=fresh_sources)
+        options = {"perturb": perturb, "keep": keep, "fresh_sources": fresh_sources}
+        _verify_rebuilt(ctx, targets, target, jobs, output, work=work, **options)
     else:
         _verify_outputs([Path(name) for name in targets], manifest, sums, output)
 
@@ -194,14 +208,22 @@ def _verify_attestations(
 
 
 def _verify_rebuilt(
-    ctx: Context, specs: tuple[str, ...], jobs: int, output: _Output, *, perturb: bool, work: Path | None, **how: bool
+    ctx: Context,
+    specs: tuple[str, ...],
+    target: str,
+    jobs: int,
+    output: _Output,
+    *,
+    perturb: bool,
+    work: Path | None,
+    **how: bool,
 ) -> None:
     from packager import pipeline
     from packager.rebuild import rebuild
 
     if work is not None and len(specs) > 1:
         raise SpecError("--work: expected it with one spec, found several")
-    options = pipeline.Options(target="windows-x86_64", jobs=jobs, offline=False)
+    options = pipeline.Options(target=target, jobs=jobs, offline=False)  # type: ignore[arg-type]
     found = [
         rebuild(open_project(), spec, options, open_store(ctx), Clock(ctx.reporter), perturb=perturb, work=work, **how)
         for spec in specs

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from packager.cli.common import Context, json_option, make_plans, open_project, open_store, packager, print_json
+from packager.cli.common import (
+    TARGETS,
+    Context,
+    json_option,
+    make_plans,
+    open_project,
+    open_store,
+    packager,
+    print_json,
+)
 from packager.errors import CheckError
 
 if TYPE_CHECKING:
@@ -50,7 +59,7 @@ def _of_spec(ctx: Context, spec: str) -> ModulePlan:
     from packager import pipeline
     from packager.progress import Clock
 
-    (plan,) = make_plans([spec], "windows-x86_64", 1, offline=False, epoch=None)
+    (plan,) = make_plans([spec], TARGETS[0], 1, offline=False, epoch=None)
     return pipeline.plan_modules_of(plan, open_store(ctx), Clock(ctx.reporter))
 
 

@@ -115,7 +115,7 @@ def reasons(value: object, path: str = "") -> list[tuple[str, str]]:
 @pytest.mark.parametrize("file", sorted((ROOT / "bundle_specs/policy").glob("*.toml")), ids=lambda file: file.stem)
 def test_every_item_of_the_projects_policies_has_a_reason(file: Path) -> None:
     found = reasons(msgspec.to_builtins(load_policy(file)))
-    assert len(found) > 40
+    assert found
     assert [(path, reason) for path, reason in found if len(reason) < 20] == []
 
 

@@ -14,7 +14,7 @@ from packager import __version__
 from packager.audit import sarif
 from packager.audit.model import Finding
 from packager.audit.policy import Exemption
-from packager.audit.rules import NAMES, RULES
+from packager.audit.rules import ELF_RULES, NAMES, RULES
 from tests.audit import samples
 from tests.audit.samples import examine, write
 
@@ -112,7 +112,7 @@ def test_a_log_suits_the_schema_and_says_all(tmp_path: Path) -> None:
     driver = run["tool"]["driver"]
     assert (driver["name"], driver["version"]) == ("packager audit", __version__)
     assert [rule["id"] for rule in driver["rules"]] == list(NAMES)
-    assert len(driver["rules"]) == len(RULES) + 1
+    assert len(driver["rules"]) == len(RULES) + len(ELF_RULES) + 1
     for finding, result in zip(findings, run["results"], strict=True):
         assert result["ruleId"] == finding.rule == driver["rules"][result["ruleIndex"]]["id"]
         assert result["level"] == finding.severity

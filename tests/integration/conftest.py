@@ -136,8 +136,8 @@ def no_git(done: subprocess.CompletedProcess[bytes], what: str) -> str | None:
 
 
 @functools.cache
-def _built(spec: str, out: Path, project: Path = ROOT) -> BuiltBundle | str:
-    done = packager("--json", "build", spec, "--out", out, cwd=project, timeout=3000)
+def _built(spec: str, out: Path, project: Path = ROOT, target: str = "windows-x86_64") -> BuiltBundle | str:
+    done = packager("--json", "build", spec, "--target", target, "--out", out, cwd=project, timeout=3000)
     reason = no_git(done, spec)
     if reason is not None:
         return reason
@@ -156,6 +156,14 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def electrum(out: Path) -> BuiltBundle:
     """The bundle ``electrum``."""
     built = _built("electrum", out)
+    assert isinstance(built, BuiltBundle), built
+    return built
+
+
+@pytest.fixture(scope="session")
+def electrum_linux(out: Path) -> BuiltBundle:
+    """The bundle ``electrum`` for Linux."""
+    built = _built("electrum", out, target="linux-x86_64")
     assert isinstance(built, BuiltBundle), built
     return built
 
