@@ -184,7 +184,7 @@ def system_libraries(project: Project, data: Mapping[str, Any]) -> tuple[str, ..
 
 
 def linked(project: Project, data: Mapping[str, Any]) -> tuple[str, ...]:
-    """All that a project links, as ``-l`` names: the files of external libraries, then the import libraries of Windows."""
+    """All that a project links, as ``-l`` names: the files of external libraries, then Windows' import libraries."""
     ours = (file for library in libraries(project, data) for file in data["libraries"][library]["link"])
     return tuple(dict.fromkeys((*ours, *system_libraries(project, data))))
 
@@ -192,8 +192,8 @@ def linked(project: Project, data: Mapping[str, Any]) -> tuple[str, ...]:
 def load_flags(kind: str, project: Project) -> int:
     """Where Windows may look for what a file of that kind imports, as LOAD_LIBRARY_SEARCH_* flags.
 
-    A program finds python3xx.dll in its own folder; whatever else imports that finds it loaded already, which the loader
-    asks before it looks into any folder.
+    A program finds python3xx.dll in its own folder; whatever else imports that finds it loaded already, which the
+    loader asks before it looks into any folder.
     """
     return _SYSTEM32 | _APPLICATION if kind == "exe" and "pythoncore" in references(project) else _SYSTEM32
 
