@@ -72,7 +72,7 @@ def application_key(
             "version": bundle.version,
             "python": python,
             "components": [native.component for native in bundle.native],
-            "source": bundle.source.digest,
+            "source": bundle.source.identity,
             "licence_files": bundle.licence_files,
             "install": bundle.application.install,
             "patches": [path_digest(project.root / patch) for patch in bundle.application.patches],

@@ -69,7 +69,7 @@ def component_key(
         {
             "format": FORMAT,
             "version": component.version,
-            "source": component.source.digest,
+            "source": component.source.identity,
             "patches": [path_digest(project.root / patch) for patch in component.patches],
             "overlays": [path_digest(project.root / overlay) for overlay in component.overlays],
             "licence_files": component.licence_files,

@@ -87,10 +87,13 @@ class Source(Frozen, frozen=True):
 
     @property
     def digest(self) -> str:
-        """What binds the content: ``sha256:...`` or ``git:...``, after it what is left out of the commit's tree."""
-        if self.sha256 is not None:
-            return f"sha256:{self.sha256}"
-        return " ".join([f"git:{self.commit}", *(f"-{path}" for path in sorted(self.leave_out))])
+        """What binds the content: ``sha256:...`` or ``git:...``."""
+        return f"sha256:{self.sha256}" if self.sha256 is not None else f"git:{self.commit}"
+
+    @property
+    def identity(self) -> str:
+        """What a build gets of it: the digest, and what is left out of a commit's tree."""
+        return " ".join([self.digest, *(f"-{path}" for path in sorted(self.leave_out))])
 
 
 class Build(Frozen, frozen=True):
