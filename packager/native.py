@@ -14,6 +14,9 @@ from pathlib import Path
 _HOME = "/dev/shm/home"
 #: The environment of every run; nothing of this machine's.
 _ENV = {"HOME": _HOME, "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "TZ": "UTC", "USER": "user"}
+#: bubblewrap is started deaf to Ctrl-C, and so would be the program: Python leaves an ignored signal ignored. The shell
+#: is there because env would take a path with "=" in it for a variable.
+_INTERRUPTIBLE = ("/usr/bin/env", "--default-signal=INT", "/bin/sh", "-c", 'exec "$0" "$@"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,4 +47,4 @@ def run_argv(run: Run) -> list[str]:
         line += ["--bind", str(run.bundle / name), str(run.bundle / name)]
     for name, value in sorted({**_ENV, **run.env}.items()):
         line += ["--setenv", name, value]
-    return [*line, "--chdir", str(run.cwd), "--", str(run.bundle / run.program), *run.arguments]
+    return [*line, "--chdir", str(run.cwd), "--", *_INTERRUPTIBLE, str(run.bundle / run.program), *run.arguments]

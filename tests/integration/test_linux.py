@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -168,6 +170,23 @@ sys.exit(7)
     assert done.stdout.decode() == "['lo'] []\nRead-only file system\n"
 
 
+def test_ctrl_c_reaches_the_program(copy: Path) -> None:
+    """Its own way to end, and a folder with an equals sign."""
+    folder = copy.with_name("a=b")
+    copy.rename(folder)
+    code = (
+        "import sys, time; print('ready', flush=True)\ntry: time.sleep(600)\nexcept KeyboardInterrupt: print('ended')"
+    )
+    command = [sys.executable, "-m", "packager", "run", "--python", str(folder), "--", "-c", code]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True, env=environment, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        os.killpg(child.pid, signal.SIGINT)
+        assert child.stdout.read() == "ended\n"
+    assert child.returncode == 130
+
+
 def test_what_goes_out_is_what_the_manifest_says(electrum_linux: BuiltBundle, copy: Path) -> None:
     archive = electrum_linux.folder.with_name(f"{electrum_linux.folder.name}.tar.zst")
     done = packager("verify", archive, electrum_linux.folder)
@@ -225,10 +244,11 @@ def test_what_a_linker_does_is_seen(plan: pipeline.Plan, store: Path, tmp_path: 
         assert getattr(image, FLAGS[name][2]) != getattr(sound, FLAGS[name][2]), name
 
 
+@pytest.mark.timeout(5400)  # everything is compiled again
 def test_a_second_build_from_nothing_gives_the_same(electrum_linux: BuiltBundle, tmp_path: Path) -> None:
-    """With a store that has the sources and nothing else; minutes, most of them CPython's and OpenSSL's."""
+    """With a store that has the sources and nothing else."""
     done = packager(
-        "--json", "verify", "electrum", "--rebuild", "--target", "linux-x86_64", "--work", tmp_path / "w", timeout=6000
+        "--json", "verify", "electrum", "--rebuild", "--target", "linux-x86_64", "--work", tmp_path / "w", timeout=5300
     )
     assert done.returncode == 0, done.stderr.decode()
     (rebuilt,) = json.loads(done.stdout)["rebuilt"]
