@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 
-from packager import buildroot, process, wine, wineroot
+from packager import buildroot, components, process, wine, wineroot
 from packager.progress import Silent
 from packager.sandbox import OUT, SRC, Sandbox
 from packager.specs import load
@@ -21,9 +21,9 @@ DATA = Path(__file__).parent / "data"
 @functools.cache
 def _toolchain(store: Path) -> tuple[Path, Mapping[str, str]]:
     project = load.find_project(ROOT)
-    (spec,) = project.specs.glob("toolchains/*.toml")
-    toolchain = load.load_toolchain(project, spec.stem)
-    root = buildroot.toolchain_root(toolchain, load.load_toolchain_lock(project, spec.stem))
+    name = components.TOOLCHAINS["windows-x86_64"]
+    toolchain = load.load_toolchain(project, name)
+    root = buildroot.toolchain_root(toolchain, load.load_toolchain_lock(project, name))
     entry, _ = buildroot.make_root(root, Store.open(store, Silent()), Silent(), offline=False)
     variables = {
         "CFLAGS": " ".join(toolchain.cflags),

@@ -24,16 +24,23 @@ from tests.audit.test_rules import CASES, Case
 from tests.integration import programs
 from tests.integration.conftest import ROOT, BuiltBundle
 
-#: A program with a thread, which with MinGW's default way of linking needs a DLL that Windows does not have.
+#: An interpreter with a thread, which with MinGW's default way of linking needs a DLL that Windows does not have.
 THREAD = """
 #include <pthread.h>
 static void *run(void *argument) { return argument; }
-int main(void) { pthread_t thread; return pthread_create(&thread, NULL, run, NULL) || pthread_join(thread, NULL); }
+extern int Py_Main(int, wchar_t **);
+int main(int count, char **arguments)
+{
+    pthread_t thread;
+    return pthread_create(&thread, NULL, run, NULL) || pthread_join(thread, NULL) || (count > 9 && Py_Main(0, NULL));
+}
 """
 BUILD = """
-python3 load_rules.py source --flags 0x800 > rules.s
-$TRIPLET-gcc -O2 thread.c rules.s -o /build/out/shared.exe ${LDFLAGS//-static/} -pthread
-$TRIPLET-gcc $CFLAGS thread.c rules.s -o /build/out/static.exe $LDFLAGS -pthread
+python3 load_rules.py source --flags 0xA00 > rules.s
+printf 'EXPORTS\nPy_Main\n' > python.def
+$TRIPLET-dlltool --input-def python.def --dllname python313.dll --output-lib python.a
+$TRIPLET-gcc -O2 thread.c rules.s python.a -o /build/out/shared.exe ${LDFLAGS//-static/} -pthread
+$TRIPLET-gcc $CFLAGS thread.c rules.s python.a -o /build/out/static.exe $LDFLAGS -pthread
 python3 load_rules.py settle /build/out/*.exe
 """
 #: The source distribution of a package that has the official schema beside its code.

@@ -134,7 +134,8 @@ def check(folder: Path) -> dict[str, int]:
 
 def test_each_file_of_a_bundle_is_hardened(bundle: BuiltBundle) -> None:
     flags = check(bundle.folder)
-    assert len(flags) > 50
+    # The .bit payload has the fewest.
+    assert len(flags) >= 30
     programs_beside_python = {"python.exe", "pythonw.exe"}
     assert {name for name, value in flags.items() if value != SYSTEM32} == programs_beside_python & set(flags)
     assert {flags[name] for name in programs_beside_python & set(flags)} == {BESIDE}
