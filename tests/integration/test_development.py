@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shlex
 import sys
 import tarfile
@@ -95,7 +96,7 @@ def test_every_extension_module_of_upstreams_build_is_there(built: dict[str, Bui
     made = {
         path.stem
         for path in pcbuild.glob("*.vcxproj")
-        if "<TargetExt>$(PyStdlibPydExt)<" in path.read_text("utf-8-sig")
+        if re.search(r"<TargetExt>(\$\(PyStdlibPydExt\)|\.pyd)<", path.read_text("utf-8-sig"))
     }
     assert len(made) > 30
     # sqlite3 is SQLite itself as a DLL for _sqlite3, which has it linked in here.
