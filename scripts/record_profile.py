@@ -1,8 +1,9 @@
 """``python -m scripts.record_profile``: count anew which of the interpreter's code is run how often, for its compiler.
 
 Builds the component ``cpython-counted``, runs the tests that CPython itself trains with (``PGO_TESTS`` in its
-Lib/test/libregrtest/pgo.py) and those of TRAINING on it under Wine, one after the other, and packs what they counted
-into the overlay, as mingw/profile/VERSION-TRIPLET.tar.xz. The component ``cpython`` is compiled with that.
+Lib/test/libregrtest/pgo.py) and those of TRAINING on it (for Windows under Wine, one after the other), and packs what
+they counted into the target's overlay: mingw/profile/VERSION-TRIPLET.tar.xz; for Linux, where each build root has
+another compiler, linux/profile/VERSION-TRIPLET-gccN.tar.xz. The component ``cpython`` is compiled with that.
 
 To be run when the version, the patches or the compiler have changed: until then what has changed is compiled as if
 nothing was known of it. The counts of two runs differ a little (addresses, times): they are recorded once and
@@ -20,20 +21,27 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PureWindowsPath
 
-from packager import components, wine
+from packager import buildroot, components, process, wine
 from packager.console import ConsoleReporter
 from packager.errors import PackagerError, SpecError
 from packager.progress import Clock
-from packager.specs import load
+from packager.sandbox import Sandbox
+from packager.specs import load, model
 from packager.store import Store
 from packager.wineroot import get_wine
 
-COMPONENT, BUNDLE = "cpython-counted", "electrum"
+COMPONENT = "cpython-counted"
 ROOT = Path(__file__).resolve().parents[1]
-FOLDER = ROOT / "patches/cpython/overlay/mingw/profile"
+FOLDERS: Mapping[model.Target, Path] = {
+    "windows-x86_64": ROOT / "patches/cpython/overlay/mingw/profile",
+    "linux-x86_64": ROOT / "patches/cpython/linux/linux/profile",
+}
+#: Where the interpreter of Linux writes to, and where its bundle lies: in /build, as nothing else can be mounted on.
+COUNTS, NATIVE = "/build/counts", "/build/deps/native"
 #: Beside CPython's own, which has little of what programs that wait for networks do.
 TRAINING = (
     "test_asyncio.test_futures",
@@ -90,45 +98,77 @@ def command(installed: wine.Wine, bundle: Path, counts: Path, module: str) -> li
     return [*line[:place], "--tmpfs", "/tmp", "--bind", str(counts), "/counts", *line[place:]]
 
 
-def record(store: Store, reporter: ConsoleReporter, jobs: int, only: Sequence[str]) -> Path:
+def command_of_linux(root: Path, bundle: Path, counts: Path, module: str) -> list[str]:
+    """The same for the interpreter of Linux, in the root that it was built in."""
+    box = Sandbox(root, binds={NATIVE: bundle}, writable={COUNTS: counts})
+    return box.argv([f"{NATIVE}/python/python3", "-m", "unittest", "-q", f"test.{module}"], cwd="/tmp")
+
+
+def run(line: Sequence[str]) -> str:
+    """Run the tests of one file; how they ended. They may fail: they are here to be counted."""
+    try:
+        code = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT).returncode
+    except subprocess.TimeoutExpired:
+        return "took too long"
+    return "passed" if code == 0 else f"ended with {code}"
+
+
+def record(store: Store, reporter: ConsoleReporter, options: components.Options, only: Sequence[str]) -> Path:
     """Do all of it; the file that was written. Raises what a build raises."""
     project = load.find_project(ROOT)
-    toolchain = load.load_bundle(project, BUNDLE).toolchain
-    options = components.Options(toolchain=toolchain, target="windows-x86_64", jobs=jobs)
     plan = components.make_plan(project, [COMPONENT], options)
     bundle = components.build(plan, store, Clock(reporter))[COMPONENT].tree / "bundle"
-    installed = get_wine(store, reporter)
-    names = training((bundle / "python/Lib/test/libregrtest/pgo.py").read_text("utf-8"))
-    with tempfile.TemporaryDirectory(prefix="counts-") as folder:
-        for number, name in enumerate(names, 1):
-            if only and name not in only:
-                continue
-            line = command(installed, bundle, Path(folder), name)
-            try:
-                code = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT).returncode
-                said = "passed" if code == 0 else f"ended with {code}"
-            except subprocess.TimeoutExpired:
-                said = "took too long"
-            print(f"[{number}/{len(names)}] {name}: {said}", file=sys.stderr, flush=True)
-        packed = pack(Path(folder))
     version = next(item.version for item in plan.components if item.name == COMPONENT)
-    target = FOLDER / f"{version}-{plan.environment.toolchain.triplet}.tar.xz"
+    name = f"{version}-{plan.environment.toolchain.triplet}"
+    with tempfile.TemporaryDirectory(prefix="counts-") as folder:
+        counts = Path(folder)
+        if options.target == "linux-x86_64":
+            root = buildroot.make_root(plan.root, store, reporter, offline=False)[0].tree
+            name += f"-gcc{compiler_version(root, plan.environment.toolchain.triplet)}"
+            workers = options.jobs
+
+            def line(module: str) -> list[str]:
+                return command_of_linux(root, bundle, counts, module)
+        else:
+            installed = get_wine(store, reporter)
+            # GCC's library locks a file while it adds to it, but not on Windows.
+            workers = 1
+
+            def line(module: str) -> list[str]:
+                return command(installed, bundle, counts, module)
+
+        modules = training((bundle / "python/Lib/test/libregrtest/pgo.py").read_text("utf-8"))
+        chosen = [module for module in modules if not only or module in only]
+        with ThreadPoolExecutor(workers) as pool:
+            for module, said in zip(chosen, pool.map(lambda module: run(line(module)), chosen), strict=True):
+                print(f"{module}: {said}", file=sys.stderr, flush=True)
+        packed = pack(counts)
+    target = FOLDERS[options.target] / f"{name}.tar.xz"
     target.parent.mkdir(exist_ok=True)
     target.write_bytes(packed)
     return target
 
 
+def compiler_version(root: Path, triplet: str) -> str:
+    """GCC's major version, which is that of the form of its counts."""
+    line = Sandbox(root).argv([f"{triplet}-gcc", "-dumpversion"], cwd="/")
+    return process.check(line, what="asking for the compiler's version").decode().strip()
+
+
 def main(arguments: Sequence[str]) -> int:
     """The command line; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m scripts.record_profile", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--toolchain", default="trixie-ucrt64", metavar="NAME", help="the build root [%(default)s]")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="for the build [the cores]")
     parser.add_argument("--store", type=Path, default=STORE, help="the packager's store [%(default)s]")
     parser.add_argument("only", nargs="*", metavar="TEST", help="run only these, to try it")
     options = parser.parse_args(arguments)
     reporter = ConsoleReporter()
     try:
-        target = record(Store.open(options.store, reporter), reporter, options.jobs, options.only)
-        print(f"{target}: {target.stat().st_size} bytes")
+        target = load.load_toolchain(load.find_project(ROOT), options.toolchain).target
+        how = components.Options(options.toolchain, target, options.jobs)
+        written = record(Store.open(options.store, reporter), reporter, how, options.only)
+        print(f"{written}: {written.stat().st_size} bytes")
         return 0
     except PackagerError as exc:
         reporter.error(str(exc))

@@ -54,13 +54,22 @@ def test_the_folder_of_counts_is_where_the_component_writes() -> None:
     assert line[-4:] == ["-m", "unittest", "-q", "test.test_json"]
     component = (record_profile.ROOT / "bundle_specs/components/cpython-counted.toml").read_text("utf-8")
     assert "-Dcounts=/counts" in component
+    line = record_profile.command_of_linux(Path("/r"), Path("/b"), Path("/x/counts"), "test_json")
+    place = line.index("/build/counts")
+    assert line[place - 2 : place] == ["--bind", "/x/counts"]
+    assert line[-4:] == ["-m", "unittest", "-q", "test.test_json"]
+    assert "-fprofile-generate=/build/counts " in component
 
 
-@pytest.mark.parametrize("path", sorted(record_profile.FOLDER.glob("*.tar.xz")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    sorted(path for folder in record_profile.FOLDERS.values() for path in folder.glob("*.tar.xz")),
+    ids=lambda path: path.name,
+)
 def test_counts_in_the_repository(path: Path) -> None:
     """They have the core's evaluation loop, and are of no more than a size that a repository bears."""
     with tarfile.open(path) as archive:
         names = archive.getnames()
-    assert any(name.endswith("#Python_ceval.c.gcda") for name in names)
+    assert any(name.endswith(("#Python_ceval.c.gcda", "#Python#ceval.gcda")) for name in names)
     assert names == sorted(names)
     assert path.stat().st_size < 1_000_000

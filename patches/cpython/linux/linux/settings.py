@@ -12,8 +12,8 @@ import re
 import runpy
 import sys
 
-#: Options that name a folder of the build: where headers, libraries and prefixes of paths were.
-_OPTION = re.compile(r"\s*(-f(file|debug|macro)-prefix-map=|-I|-L)?['\"]?/build/[^\s'\"]*['\"]?")
+#: Options that name a folder of the build: where headers, libraries, counts and prefixes of paths were.
+_OPTION = re.compile(r"\s*(-f(file|debug|macro)-prefix-map=|-fprofile-use=|-I|-L)?['\"]?/build/[^\s'\"]*['\"]?")
 #: Options, sources and folders of this build alone.
 _OWN = frozenset({"CONFIG_ARGS", "abs_builddir", "abs_srcdir", "srcdir", "projectbase", "VPATH"})
 #: Where `make install` would put it.
