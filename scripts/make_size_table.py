@@ -35,7 +35,7 @@ SHARED = "found in several parts"
 _INTERPRETER = (
     (r"python/DLLs/_ssl\.pyd", "OpenSSL for `ssl`"),
     (r"python/DLLs/_hashlib\.pyd", "OpenSSL for `hashlib`"),
-    (r"python/DLLs/_sqlite3\.pyd", "SQLite"),
+    (r"python/DLLs/(sqlite3\.dll|_sqlite3\.pyd)", "SQLite"),
     (r"python/DLLs/unicodedata\.pyd", "Unicode's tables"),
     (r"python/DLLs/.*", "other extension modules"),
     (r"python/Lib/.*", "standard library"),
