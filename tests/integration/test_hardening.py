@@ -18,8 +18,8 @@ from tests.integration.conftest import ROOT, BuiltBundle, packager
 #: LOAD_LIBRARY_SEARCH_SYSTEM32; with LOAD_LIBRARY_SEARCH_APPLICATION_DIR; with LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR.
 SYSTEM32, BESIDE, OWN_FOLDER = 0x800, 0xA00, 0x900
 #: The DLLs of external libraries in python/DLLs, and what imports them.
-LIBRARIES = ("sqlite3.dll",)
-IMPORT_LIBRARIES = {"_sqlite3.pyd"}
+LIBRARIES = ("libcrypto-3.dll", "libssl-3.dll", "sqlite3.dll")
+IMPORT_LIBRARIES = {"_hashlib.pyd", "_sqlite3.pyd", "_ssl.pyd", "libssl-3.dll"}
 Characteristic = lief.PE.OptionalHeader.DLL_CHARACTERISTICS
 WANTED = (Characteristic.DYNAMIC_BASE, Characteristic.HIGH_ENTROPY_VA, Characteristic.NX_COMPAT)
 Section = lief.PE.Section.CHARACTERISTICS
@@ -146,6 +146,7 @@ def test_each_file_of_a_bundle_is_hardened(bundle: BuiltBundle) -> None:
     expected = dict.fromkeys(("python.exe", "pythonw.exe"), BESIDE) | dict.fromkeys(IMPORT_LIBRARIES, OWN_FOLDER)
     found = {name: value for name, value in flags.items() if value != SYSTEM32}
     assert found == {name: value for name, value in expected.items() if name in flags}
+    assert {"python.exe", "_ssl.pyd"} <= set(found)
 
 
 def test_each_file_for_developers_and_tests_is_hardened(tmp_path: Path) -> None:
@@ -163,7 +164,7 @@ def test_guards_are_linked_in(electrum: BuiltBundle) -> None:
     libraries = [f"python/DLLs/{name}" for name in LIBRARIES]
     for name in ("python/python313.dll", "python/DLLs/_ssl.pyd", *libraries, "electrum.exe"):
         assert b"*** stack smashing detected ***" in (electrum.folder / name).read_bytes(), name
-    for name in ("python/python313.dll", "python/DLLs/_ssl.pyd", *libraries):
+    for name in ("python/python313.dll", *libraries):
         assert b"*** buffer overflow detected ***" in (electrum.folder / name).read_bytes(), name
 
 
