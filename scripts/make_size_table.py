@@ -33,9 +33,8 @@ SHARED = "found in several parts"
 
 #: Files of the interpreter by their place, and what they are called; the first that fits.
 _INTERPRETER = (
-    (r"python/DLLs/_ssl\.pyd", "OpenSSL for `ssl`"),
-    (r"python/DLLs/_hashlib\.pyd", "OpenSSL for `hashlib`"),
-    (r"python/DLLs/_sqlite3\.pyd", "SQLite"),
+    (r"python/DLLs/(libcrypto-3\.dll|libssl-3\.dll|_ssl\.pyd|_hashlib\.pyd)", "OpenSSL, `ssl` and `hashlib`"),
+    (r"python/DLLs/(sqlite3\.dll|_sqlite3\.pyd)", "SQLite"),
     (r"python/DLLs/unicodedata\.pyd", "Unicode's tables"),
     (r"python/DLLs/.*", "other extension modules"),
     (r"python/Lib/.*", "standard library"),

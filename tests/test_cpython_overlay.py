@@ -368,6 +368,26 @@ def test_a_program_finds_the_core_beside_it_and_nothing_else_there(tmp_path: Pat
         assert facts["loadflags"] == flags
 
 
+def test_an_extension_module_finds_the_dlls_of_its_libraries_beside_it(tmp_path: Path, data: Any) -> None:
+    data["libraries"]["zlib"] |= {"link": [":libz.dll.a"], "dlls": True}
+    outside = describe.outside_properties(data, describe.read_version(PATCHLEVEL))
+    facts = list(describe.describe_project(project(tmp_path, EXTENSION, **outside), data, "/deps", "interpreter"))
+    assert dict(facts)["loadflags"] == "0x900"
+    assert [value for key, value in facts if key == "link"][:2] == ["-L/deps/zlib/lib", "-l:libz.dll.a"]
+
+
+def test_a_library_of_dlls_is_linked_by_import_libraries_that_its_component_makes(data: Any) -> None:
+    found = {name: library["link"] for name, library in data["libraries"].items() if library.get("dlls")}
+    assert set(found) == {"openssl", "sqlite"}
+    for name, link in found.items():
+        with (ROOT / "bundle_specs" / "components" / f"{name}.toml").open("rb") as file:
+            script = tomllib.load(file)["build"]["script"]
+        assert "/build/out/bin/" in script
+        assert all(entry[:4] == ":lib" and entry[1:] in script for entry in link), link
+    for name in data["libraries"].keys() - found.keys():
+        assert not any(entry.startswith(":") for entry in data["libraries"][name]["link"]), name
+
+
 def test_describe_program_with_a_narrow_entry(tmp_path: Path, data: Any) -> None:
     data["entry"]["narrow"] = ["spam"]
     body = "<PropertyGroup><ConfigurationType>Application</ConfigurationType></PropertyGroup>"

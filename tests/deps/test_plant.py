@@ -98,6 +98,21 @@ def test_load_flags_are_a_remedy_for_static_imports_only(tmp_path: Path) -> None
     }
 
 
+def test_the_own_folder_comes_before_system32(tmp_path: Path) -> None:
+    """With LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR, DLLs of the own folder are safe there and Windows' others are not."""
+    needs = [Dll("helper.dll", ("one",)), Dll("KERNEL32.dll", ("Sleep",)), Dll("VERSION.dll", ("VerQueryValueW",))]
+    files = {
+        "python.exe": program(),
+        "DLLs/a.pyd": with_load_flags(library(imports=needs, text=bytes(0x60)), 0x900),
+        "DLLs/helper.dll": with_load_flags(library(text=bytes(0x60)), 0x800),
+    }
+    assert edges(graph_of(tmp_path, files)) == {
+        ("DLLs/a.pyd", "helper.dll"): False,
+        ("DLLs/a.pyd", "KERNEL32.dll"): False,
+        ("DLLs/a.pyd", "VERSION.dll"): True,
+    }
+
+
 def test_with_the_flag_nothing_in_the_tree_is_found(tmp_path: Path) -> None:
     files = {"a.exe": with_load_flags(program("helper.dll", text=bytes(0x60)), 0x800), "helper.dll": library()}
     graph = graph_of(tmp_path, files)

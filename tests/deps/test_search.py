@@ -59,6 +59,7 @@ def test_the_orders() -> None:
         (True, False, 0x800, ["system32"]),
         (False, True, 0x800, ["system32"]),
         (True, True, 0x800, ["system32"]),
+        (True, False, 0x900, ["own-folder", "system32"]),
         (False, False, 0x1000, ["application-folder", "added-folder", "system32"]),
         (False, False, 0x1100, ["own-folder", "application-folder", "added-folder", "system32"]),
         (False, False, 0x200, ["application-folder"]),

@@ -78,6 +78,8 @@ def test_a_bundle_finds_all_it_needs(bundle: BuiltBundle, windows: Windows) -> N
     assert rules[place("python/python.exe"), "python313.dll"] == "application-folder"
     assert rules[place("python/DLLs/_ssl.pyd"), "python313.dll"] == "loaded"
     assert rules[place("python/DLLs/_ssl.pyd"), "kernel32.dll"] == "known-dll"
+    assert rules[place("python/DLLs/_ssl.pyd"), "libssl-3.dll"] == "own-folder"
+    assert rules[place("python/DLLs/libssl-3.dll"), "libcrypto-3.dll"] == "own-folder"
     delayed = {edge.name.lower(): edge for edge in graph.edges if edge.via == "delay-import"}
     assert (delayed["version.dll"].rule, delayed["version.dll"].plantable) == ("system32", False)
     shown = text.plain(tree.why(graph, "version.dll")).splitlines()

@@ -15,8 +15,11 @@ from packager.deps import windows
 from tests.integration import programs
 from tests.integration.conftest import ROOT, BuiltBundle, packager
 
-#: LOAD_LIBRARY_SEARCH_SYSTEM32, and with LOAD_LIBRARY_SEARCH_APPLICATION_DIR.
-SYSTEM32, BESIDE = 0x800, 0xA00
+#: LOAD_LIBRARY_SEARCH_SYSTEM32; with LOAD_LIBRARY_SEARCH_APPLICATION_DIR; with LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR.
+SYSTEM32, BESIDE, OWN_FOLDER = 0x800, 0xA00, 0x900
+#: The DLLs of external libraries in python/DLLs, and what imports them.
+LIBRARIES = ("libcrypto-3.dll", "libssl-3.dll", "sqlite3.dll")
+IMPORT_LIBRARIES = {"_hashlib.pyd", "_sqlite3.pyd", "_ssl.pyd", "libssl-3.dll"}
 Characteristic = lief.PE.OptionalHeader.DLL_CHARACTERISTICS
 WANTED = (Characteristic.DYNAMIC_BASE, Characteristic.HIGH_ENTROPY_VA, Characteristic.NX_COMPAT)
 Section = lief.PE.Section.CHARACTERISTICS
@@ -125,9 +128,13 @@ def check(folder: Path) -> dict[str, int]:
         assert image.load_configuration.dependent_load_flags is not None, path
         flags[path.name] = image.load_configuration.dependent_load_flags
         static, delayed = imported(image)
+        own = {name for name in static if name in LIBRARIES}
         for name in static:
             assert name in known.known_dlls | shipped or windows.is_api_set(name), (path, name)
-            assert name not in shipped or re.fullmatch(r"python3\d*\.dll", name), (path, name)
+            assert name not in shipped or name in own or re.fullmatch(r"python3\d*\.dll", name), (path, name)
+        # Its own folder is searched, and first, if that has one of its DLLs, and only then.
+        assert (flags[path.name] == OWN_FOLDER) == bool(own), path
+        assert all((path.parent / name).is_file() for name in own), path
         assert not set(delayed) & known.known_dlls, path
     return flags
 
@@ -136,9 +143,10 @@ def test_each_file_of_a_bundle_is_hardened(bundle: BuiltBundle) -> None:
     flags = check(bundle.folder)
     # The .bit payload has the fewest.
     assert len(flags) >= 30
-    programs_beside_python = {"python.exe", "pythonw.exe"}
-    assert {name for name, value in flags.items() if value != SYSTEM32} == programs_beside_python & set(flags)
-    assert {flags[name] for name in programs_beside_python & set(flags)} == {BESIDE}
+    expected = dict.fromkeys(("python.exe", "pythonw.exe"), BESIDE) | dict.fromkeys(IMPORT_LIBRARIES, OWN_FOLDER)
+    found = {name: value for name, value in flags.items() if value != SYSTEM32}
+    assert found == {name: value for name, value in expected.items() if name in flags}
+    assert {"python.exe", "_ssl.pyd"} <= set(found)
 
 
 def test_each_file_for_developers_and_tests_is_hardened(tmp_path: Path) -> None:
@@ -146,15 +154,17 @@ def test_each_file_for_developers_and_tests_is_hardened(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr.decode()
     flags = check(tmp_path)
     assert {"venvlauncher.exe", "_testcapi.pyd", "xxlimited.pyd", "python313.dll", "_ctypes_test.pyd"} <= set(flags)
-    beside = {"python.exe", "pythonw.exe", "_testembed.exe"}
-    assert {name: value for name, value in flags.items() if value != SYSTEM32} == dict.fromkeys(beside, BESIDE)
+    expected = dict.fromkeys(("python.exe", "pythonw.exe", "_testembed.exe"), BESIDE)
+    expected |= dict.fromkeys(IMPORT_LIBRARIES, OWN_FOLDER)
+    assert {name: value for name, value in flags.items() if value != SYSTEM32} == expected
 
 
 def test_guards_are_linked_in(electrum: BuiltBundle) -> None:
     """No flag of a PE file says so, but the texts with which a guarded program ends do."""
-    for name in ("python/python313.dll", "python/DLLs/_ssl.pyd", "python/DLLs/_sqlite3.pyd", "electrum.exe"):
+    libraries = [f"python/DLLs/{name}" for name in LIBRARIES]
+    for name in ("python/python313.dll", "python/DLLs/_ssl.pyd", *libraries, "electrum.exe"):
         assert b"*** stack smashing detected ***" in (electrum.folder / name).read_bytes(), name
-    for name in ("python/python313.dll", "python/DLLs/_ssl.pyd", "python/DLLs/_sqlite3.pyd"):
+    for name in ("python/python313.dll", *libraries):
         assert b"*** buffer overflow detected ***" in (electrum.folder / name).read_bytes(), name
 
 
@@ -202,6 +212,10 @@ def planted(electrum: BuiltBundle, compiled: Path, tmp_path: Path) -> tuple[Path
     for folder in (copy, copy / "python/DLLs", copy / "app", tmp_path):
         shutil.copy(compiled / "mark.dll", folder / "python313.dll")
     shutil.copy(compiled / "mark.dll", copy / "python/DLLs/python3.dll")
+    # Those in DLLs are found where the modules that import them lie.
+    for folder in (copy, copy / "python", copy / "app", tmp_path):
+        for name in LIBRARIES:
+            shutil.copy(compiled / "mark.dll", folder / name)
     for name in ("plain.exe", "delayed.exe", "lacking.exe"):
         shutil.copy(compiled / name, copy)
     shutil.copy(compiled / "mark.dll", copy / "nowhere.dll")

@@ -34,8 +34,8 @@ from vcxproj import PROJECT_KINDS, Item, Project, ProjectError, read_project
 EXTERNAL = "external:/"
 #: What mingw/resource.rc.in defines for every resource script itself.
 RESOURCE_DEFINITIONS = frozenset({"ORIGINAL_FILENAME", "FIELD3", "NDEBUG"})
-#: LOAD_LIBRARY_SEARCH_APPLICATION_DIR, LOAD_LIBRARY_SEARCH_SYSTEM32.
-_APPLICATION, _SYSTEM32 = 0x200, 0x800
+#: LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR, LOAD_LIBRARY_SEARCH_APPLICATION_DIR, LOAD_LIBRARY_SEARCH_SYSTEM32.
+_OWN_FOLDER, _APPLICATION, _SYSTEM32 = 0x100, 0x200, 0x800
 
 
 @dataclass(frozen=True)
@@ -189,13 +189,16 @@ def linked(project: Project, data: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*ours, *system_libraries(project, data))))
 
 
-def load_flags(kind: str, project: Project) -> int:
+def load_flags(kind: str, project: Project, data: Mapping[str, Any]) -> int:
     """Where Windows may look for what a file of that kind imports, as LOAD_LIBRARY_SEARCH_* flags.
 
-    A program finds python3xx.dll in its own folder; whatever else imports that finds it loaded already, which the
-    loader asks before it looks into any folder.
+    A program finds python3xx.dll in its own folder, an extension module there the DLLs of external libraries; whatever
+    else imports python3xx.dll finds it loaded already, which the loader asks before it looks into any folder.
     """
-    return _SYSTEM32 | _APPLICATION if kind == "exe" and "pythoncore" in references(project) else _SYSTEM32
+    if kind == "exe":
+        return _SYSTEM32 | _APPLICATION if "pythoncore" in references(project) else _SYSTEM32
+    beside = any(data["libraries"][library].get("dlls") for library in libraries(project, data))
+    return _SYSTEM32 | _OWN_FOLDER if beside else _SYSTEM32
 
 
 def exported(project: Project) -> tuple[str, ...]:
@@ -238,7 +241,7 @@ def describe_project(
         yield "entry", "narrow" if project.name in data["entry"]["narrow"] else "wide"
     # In this order, as a name that both have is to come from the first.
     yield from (("uses", core) for core in ("pythoncore", "python3dll") if core in references(project))
-    yield "loadflags", hex(load_flags(kind, project))
+    yield "loadflags", hex(load_flags(kind, project, data))
     names = linked(project, data)
     delayed = (data["delayed"][name] for name in names if name in data["delayed"])
     yield from (("delay", f"{dll['dll']}={','.join(dll['functions'])}") for dll in delayed)
