@@ -64,6 +64,7 @@ class Root:
                 "packages": sorted(self.packages),
                 "lock": None if self.lock is None else {"packages": self.lock.packages, "upstream": self.lock.upstream},
             },
+            "stat",
         )
 
 
@@ -89,7 +90,7 @@ def make_root(root: Root, store: Store, reporter: Reporter, *, offline: bool) ->
         if root.lock is not None:
             compare(root.lock, installed(folder / "tree"))
 
-    entry, cached = store.make(root.key, build, check="stat")
+    entry, cached = store.make(root.key, build)
     return entry, cached
 
 

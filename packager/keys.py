@@ -8,20 +8,28 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from packager.trees import content_digest, file_sha256
 
+#: How the store tells that a result is as it was made: by reading all of it, or by its files' names, sizes and times.
+Check = Literal["content", "stat"]
+
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What a result is (``kind``, ``name``) and all that went into it, as a document of plain values."""
+    """What a result is (``kind``, ``name``) and all that went into it, as a document of plain values.
+
+    ``check`` goes with the kind of result, and is no part of the document: a root of a Debian is too large to be read
+    in every run.
+    """
 
     kind: str
     name: str
     inputs: Mapping[str, Any]
+    check: Check = "content"
 
     @property
     def document(self) -> str:

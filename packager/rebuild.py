@@ -193,7 +193,7 @@ class _Maker:
         mount.mkdir(parents=True)
         store = self._empty_store(base / rebuilder.STORE)
         pipeline.fetch_everything(self.plan, store, self.clock)
-        root = store.find(self.plan.root.key, check="stat")
+        root = store.find(self.plan.root.key)
         assert root is not None
         spec = copy_project(self.plan, self.spec, base / rebuilder.CLONE)
         names = base / rebuilder.NAMES

@@ -191,7 +191,7 @@ def build(job: Job, state: State, wire: Wire) -> Outcome:
     if plan.emitted_key.digest != job.key:
         raise BuildError("the copy of the project is not the project: their keys differ")
     store = Store.open(base / STORE, wire)
-    root = store.find(plan.root.key, check="stat")
+    root = store.find(plan.root.key)
     if root is None:
         raise BuildError("the build root that was made for this build is gone")
     told.mkdir()

@@ -23,16 +23,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from packager import trees
 from packager.disk import disk_errors
 from packager.errors import MachineError
-from packager.keys import Key
+from packager.keys import Check, Key
 from packager.progress import Reporter
 
 ENTRY = "entry.json"
-Check = Literal["content", "stat"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,7 @@ class Store:
         store._sweep()
         return store
 
-    def find(self, key: Key, *, check: Check = "content") -> Entry | None:
+    def find(self, key: Key) -> Entry | None:
         """The result for ``key`` if it is there and intact. A damaged one is removed, and said to have been."""
         known = self._verified.get(key.digest)
         if known is not None:
@@ -78,7 +76,7 @@ class Store:
         path = self.root / "results" / key.folder
         if not path.exists():
             return None
-        problem = self._problem(path, key, check)
+        problem = self._problem(path, key)
         if problem is None:
             entry = Entry(path, json.loads((path / ENTRY).read_text("utf-8"))["digest"])
             self._verified[key.digest] = entry
@@ -88,17 +86,17 @@ class Store:
             path.rename(trash / "damaged")
         return None
 
-    def make(self, key: Key, build: Callable[[Path], None], *, check: Check = "content") -> tuple[Entry, bool]:
+    def make(self, key: Key, build: Callable[[Path], None]) -> tuple[Entry, bool]:
         """The result for ``key``, made by ``build(folder)`` if it is not there; True when it was there already."""
         with self.lock(key.folder):
-            found = self.find(key, check=check)
+            found = self.find(key)
             if found is not None:
                 return found, True
             with self.work() as folder, disk_errors(self.root):
                 made = folder / "made"
                 made.mkdir()
                 build(made)
-                digest = _digest(made, check)
+                digest = _digest(made, key.check)
                 (made / ENTRY).write_text(
                     json.dumps({"digest": digest, "key": json.loads(key.document)}, indent=1, sort_keys=True) + "\n",
                     "utf-8",
@@ -166,7 +164,7 @@ class Store:
         folder.mkdir(exist_ok=True)
         return folder / f"{name}.log"
 
-    def _problem(self, path: Path, key: Key, check: Check) -> str | None:
+    def _problem(self, path: Path, key: Key) -> str | None:
         try:
             record = json.loads((path / ENTRY).read_text("utf-8"))
             recorded = record["digest"]
@@ -175,7 +173,7 @@ class Store:
         except (OSError, ValueError, KeyError, TypeError):
             return f"{ENTRY} cannot be read"
         try:
-            found = _digest(path, check)
+            found = _digest(path, key.check)
         except OSError as exc:
             return f"cannot be read: {exc.strerror}"
         return None if found == recorded else "its content changed after it was made"

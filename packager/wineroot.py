@@ -14,8 +14,8 @@ ROOT = Root("wine", "trixie", ("wine", "wine64"))
 
 def get_wine(store: Store, reporter: Reporter, *, offline: bool = False) -> wine.Wine:
     """Wine's root and prefix, from the store or made now (a minute, and said). Raises as :func:`make_root` does."""
-    key = Key("wine-prefix", "trixie", {"root": ROOT.key.digest, "code": code_digest("packager.wine")})
-    root, prefix = store.find(ROOT.key, check="stat"), store.find(key, check="stat")
+    key = Key("wine-prefix", "trixie", {"root": ROOT.key.digest, "code": code_digest("packager.wine")}, "stat")
+    root, prefix = store.find(ROOT.key), store.find(key)
     clock = Clock(reporter)
     if root is None:
         with clock.stage("wine", "a Debian root with Wine, made once and kept in the store"):
@@ -23,5 +23,5 @@ def get_wine(store: Store, reporter: Reporter, *, offline: bool = False) -> wine
     if prefix is None:
         tree = root.tree
         with clock.stage("wine", "a prefix, made once and kept in the store"):
-            prefix, _ = store.make(key, lambda folder: wine.make_prefix_template(tree, folder / "tree"), check="stat")
+            prefix, _ = store.make(key, lambda folder: wine.make_prefix_template(tree, folder / "tree"))
     return wine.Wine(root.tree, prefix.tree)

@@ -7,12 +7,13 @@ import multiprocessing
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from packager.errors import BuildError, MachineError
-from packager.keys import Key
+from packager.keys import Check, Key
 from packager.store import Store, mounts_below, remove
 from tests.support import Recorder, write
 
@@ -69,8 +70,9 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["change", "remove", "add", "mode", "record", "truncate"])
 @pytest.mark.parametrize("check", ["content", "stat"])
-def test_a_damaged_result_is_made_again_and_said_so(tmp_path: Path, damage: str, check: str) -> None:
-    entry, _ = Store.open(tmp_path, Recorder()).make(KEY, fill(), check=check)  # type: ignore[arg-type]
+def test_a_damaged_result_is_made_again_and_said_so(tmp_path: Path, damage: str, check: Check) -> None:
+    key = replace(KEY, check=check)
+    entry, _ = Store.open(tmp_path, Recorder()).make(key, fill())
     file = entry.tree / "file"
     match damage:
         case "change":
@@ -86,7 +88,7 @@ def test_a_damaged_result_is_made_again_and_said_so(tmp_path: Path, damage: str,
         case "truncate":
             os.truncate(file, 2)
     recorder = Recorder()
-    again, cached = Store.open(tmp_path, recorder).make(KEY, fill(), check=check)  # type: ignore[arg-type]
+    again, cached = Store.open(tmp_path, recorder).make(key, fill())
     assert not cached
     assert (again.tree / "file").read_text() == "hello"
     assert len(recorder.notes) == 1

@@ -67,7 +67,7 @@ def test_a_component_is_the_same_from_a_shuffled_copy(electrum: BuiltBundle, sto
     shown = perturb.inside(variation, tmp_path / "told")
     options = dataclasses.replace(OPTIONS, perturbation=shown, offline=True, jobs=variation.jobs)
     plan = pipeline.make_plan(Project(ROOT), "electrum", options)
-    root = mine.find(plan.root.key, check="stat")
+    root = mine.find(plan.root.key)
     assert root is not None
     perturb.make_names(tmp_path / "names")
     log = mine.log("observe")
