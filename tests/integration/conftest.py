@@ -24,6 +24,8 @@ from tests import corpus
 ROOT = Path(__file__).parents[2]
 #: What a project on disk consists of, for tests that change a copy of it.
 PROJECT = ("bundle_specs", "patches", "launcher", "LICENSE")
+#: The DLLs of external libraries in python/DLLs.
+LIBRARIES = ("libcrypto-3.dll", "libssl-3.dll", "sqlite3.dll")
 
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:

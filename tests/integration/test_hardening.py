@@ -13,12 +13,11 @@ import pytest
 from packager import process
 from packager.deps import windows
 from tests.integration import programs
-from tests.integration.conftest import ROOT, BuiltBundle, packager
+from tests.integration.conftest import LIBRARIES, ROOT, BuiltBundle, packager
 
 #: LOAD_LIBRARY_SEARCH_SYSTEM32; with LOAD_LIBRARY_SEARCH_APPLICATION_DIR; with LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR.
 SYSTEM32, BESIDE, OWN_FOLDER = 0x800, 0xA00, 0x900
-#: The DLLs of external libraries in python/DLLs, and what imports them.
-LIBRARIES = ("libcrypto-3.dll", "libssl-3.dll", "sqlite3.dll")
+#: What imports :data:`LIBRARIES`.
 IMPORT_LIBRARIES = {"_hashlib.pyd", "_sqlite3.pyd", "_ssl.pyd", "libssl-3.dll"}
 Characteristic = lief.PE.OptionalHeader.DLL_CHARACTERISTICS
 WANTED = (Characteristic.DYNAMIC_BASE, Characteristic.HIGH_ENTROPY_VA, Characteristic.NX_COMPAT)
