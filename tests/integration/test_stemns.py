@@ -40,14 +40,8 @@ class StemNs(Native):
 
     def launch(self, **env: str) -> Spawned:
         here = Path(tree.__file__).parent
-        line: list[str | Path] = [
-            sys.executable,
-            "-B",
-            here / "stemns.py",
-            self.tree.program / "app",
-            here / "double.py",
-        ]
-        return self.spawn(*line, self.folder / "about.json", self.folder / "stemns", env=env)
+        parts = (self.tree.program / "app", here / "double.py", self.folder / "about.json", self.folder / "stemns")
+        return self.spawn([sys.executable, "-B", str(here / "stemns.py"), *map(str, parts)], **env)
 
 
 @pytest.fixture(scope="session")

@@ -124,19 +124,11 @@ class Native:
 
     def launch(self, **env: str) -> Started:
         here = Path(__file__).parent
-        line: list[str | Path] = [
-            sys.executable,
-            "-I",
-            "-B",
-            here / "native.py",
-            self.tree.program / "app",
-            here / "double.py",
-        ]
-        return self.spawn(*line, self.folder / "about.json", env=env)
+        files = (here / "native.py", self.tree.program / "app", here / "double.py", self.folder / "about.json")
+        return self.spawn([sys.executable, "-I", "-B", *map(str, files)], **env)
 
-    def spawn(self, *line: str | Path, env: Mapping[str, str]) -> Spawned:
+    def spawn(self, argv: Sequence[str], **env: str) -> Spawned:
         """Start a program in the world; its output goes to :attr:`log`."""
-        argv = [str(part) for part in line]
         told = {"PATH": os.defpath, "HOME": str(self.folder / "home"), **environment(self.world, **env)}
         said = self.world.do("spawn", argv=argv, env=told, cwd=str(self.folder), log=str(self.log))
         started = Spawned(self.world, said["pid"])
