@@ -174,9 +174,7 @@ def test_ctrl_c_reaches_the_program(copy: Path) -> None:
     """Its own way to end, and a folder with an equals sign."""
     folder = copy.with_name("a=b")
     copy.rename(folder)
-    code = (
-        "import sys, time; print('ready', flush=True)\ntry: time.sleep(600)\nexcept KeyboardInterrupt: print('ended')"
-    )
+    code = "import time\ntry:\n    print('ready', flush=True)\n    time.sleep(600)\nexcept KeyboardInterrupt:\n    print('ended')"
     command = [sys.executable, "-m", "packager", "run", "--python", str(folder), "--", "-c", code]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True, env=environment, text=True) as child:

@@ -10,8 +10,18 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Says what ends the program; a debugger that would is not waited for. */
+static LONG WINAPI told(EXCEPTION_POINTERS *thrown)
+{
+    printf("exception 0x%08lx\n", thrown->ExceptionRecord->ExceptionCode);
+    fflush(stdout);
+    TerminateProcess(GetCurrentProcess(), 3);
+    return EXCEPTION_EXECUTE_HANDLER;
+}
+
 int main(int argc, char **argv)
 {
+    SetUnhandledExceptionFilter(told);
     for (int i = 1; i < argc; i++) {
         DWORD value = 0;
         WCHAR text[64];
