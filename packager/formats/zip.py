@@ -98,7 +98,8 @@ def time_fields(data: bytes, start: int, end: int, epoch: int) -> tuple[ZipField
     return tuple(_fields(data, entries, _stamps(epoch)))
 
 
-def _stamps(epoch: int) -> _Stamps:
+def dos_stamp(epoch: int) -> bytes:
+    """DOS time and date in UTC, in even seconds, not before 1980, for seconds since 1970 that fit 32 bits."""
     moment = time.gmtime(epoch)
     if moment.tm_year < _FIRST_DOS_YEAR:
         dos_date, dos_time = 1 << 5 | 1, 0
@@ -106,8 +107,12 @@ def _stamps(epoch: int) -> _Stamps:
         # The last epoch is in 2106, which DOS has.
         dos_date = (moment.tm_year - _FIRST_DOS_YEAR) << 9 | moment.tm_mon << 5 | moment.tm_mday
         dos_time = moment.tm_hour << 11 | moment.tm_min << 5 | moment.tm_sec // 2
+    return struct.pack("<HH", dos_time, dos_date)
+
+
+def _stamps(epoch: int) -> _Stamps:
     filetime = (epoch + _FILETIME_EPOCH) * _FILETIME_SECOND
-    return _Stamps(struct.pack("<HH", dos_time, dos_date), epoch.to_bytes(4, "little"), filetime.to_bytes(8, "little"))
+    return _Stamps(dos_stamp(epoch), epoch.to_bytes(4, "little"), filetime.to_bytes(8, "little"))
 
 
 def _time_is_checked(entry: _Entry) -> bool:
