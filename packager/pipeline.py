@@ -232,6 +232,7 @@ def make_plan(project: Project, spec: str, options: Options) -> Plan:
 _EMITTERS = (
     "packager",
     "packager.emit",
+    *(f"packager.formats.{name}" for name in ("fields", "zip")),
     "packager.layout",
     "packager.manifest",
     "packager.materials",
@@ -240,7 +241,13 @@ _EMITTERS = (
 )
 _LIBRARIES = ("cyclonedx-python-lib", "zstandard")
 #: What the audit's verdict rests on besides its own modules: another one has to be asked for.
-_AUDITORS = ("packager.diff.marshal", "packager.nativecode")
+_AUDITORS = (
+    "packager.diff.marshal",
+    "packager.formats.pyc",
+    "packager.formats.stored",
+    "packager.nativecode",
+    "packager.normalise",
+)
 
 
 def _signature_inputs(project: Project, source: model.Source) -> Mapping[str, object] | None:
