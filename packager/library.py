@@ -6,19 +6,23 @@ whole, because code finds such files by paths.
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from packager import trees
 from packager.errors import BuildError
 from packager.formats import stored
+from packager.formats import zip as zips
+from packager.formats.errors import FormatError
 from packager.manifest import file_mode
 
 #: The folders of the interpreter and of its library, in the portable form.
 PYTHON = "python"
 FOLDER = "Lib"
-_COMPILED = ".pyc"
+_COMPILED, _ARCHIVE = ".pyc", ".zip"
 #: A time for every member until the normaliser sets the bundle's: the first that a zip archive can say.
 _TIME = 315532800
 
@@ -26,7 +30,7 @@ _TIME = 315532800
 def archive_name(version: str) -> str:
     """What the archive is called for an interpreter of this version: ``python313.zip``, as CPython's own layouts do."""
     major, minor, *_rest = version.split(".")
-    return f"python{major}{minor}.zip"
+    return f"python{major}{minor}{_ARCHIVE}"
 
 
 def packable(paths: Iterable[str]) -> frozenset[str]:
@@ -82,6 +86,32 @@ def search_list(text: bytes, archive: str, *, loose: bool) -> bytes | None:
                 continue
         lines.append(line)
     return b"".join(lines) if found else None
+
+
+def other_places(path: str, folders: Iterable[str]) -> Iterator[str]:
+    """Where a module of the library would lie in its other form; ``folders`` are those of sys.path."""
+    loose = f"{PYTHON}/{FOLDER}"
+    archives = [folder for folder in folders if posixpath.dirname(folder) == PYTHON and folder.endswith(_ARCHIVE)]
+    if path.startswith(f"{loose}/"):
+        yield from (archive + path.removeprefix(loose) for archive in archives)
+    elif match := re.match(rf"{PYTHON}/python\d+\{_ARCHIVE}(?=/)", path):
+        yield loose + path[match.end() :]
+
+
+def unpacked(top: Path) -> dict[str, bytes | Path]:
+    """All files below ``top``; of a stored zip archive also its members, by the archive's path and theirs.
+
+    A file is its path on the disk, a member its content. An archive that cannot be read has no members.
+    """
+    found: dict[str, bytes | Path] = {}
+    for node in trees.files(top):
+        found[node.path] = node.absolute
+        if node.path.endswith(_ARCHIVE):
+            with contextlib.suppress(FormatError):
+                for member in zips.members(node.absolute.read_bytes()):
+                    if member.data is not None:
+                        found[f"{node.path}/{member.name}"] = member.data
+    return found
 
 
 def _write(path: Path, data: bytes) -> None:
