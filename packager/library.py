@@ -1,4 +1,4 @@
-"""The standard library's form in a bundle: loose files in ``python/Lib``, or one stored zip archive beside the interpreter.
+"""The standard library's form in a bundle: loose files in ``python/Lib``, or one stored zip archive beside it.
 
 docs/performance.md has what was measured. In the archive are modules only: a package with other files stays loose as a
 whole, because code finds such files by paths.
@@ -34,7 +34,7 @@ def archive_name(version: str) -> str:
 
 
 def packable(paths: Iterable[str]) -> frozenset[str]:
-    """Which of the library's files, relative to ``Lib``, may lie in an archive: all below a top that has modules only."""
+    """Which of the library's files, relative to ``Lib``, may lie in an archive: all below a top with modules only."""
     every = frozenset(paths)
     loose = {path.partition("/")[0] for path in every if not path.endswith(_COMPILED)}
     return frozenset(path for path in every if path.partition("/")[0] not in loose)
@@ -71,7 +71,7 @@ def pack(tree: Path, provenance: Mapping[str, str], version: str) -> dict[str, s
 
 
 def search_list(text: bytes, archive: str, *, loose: bool) -> bytes | None:
-    """A ``._pth`` file with the archive where the folder ``Lib`` was, or before it where that is there still (``loose``).
+    """A ``._pth`` file with the archive where the folder ``Lib`` was, or before it if that is still there (``loose``).
 
     None if no line names the folder.
     """

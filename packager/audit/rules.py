@@ -179,7 +179,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "archive-form",
-        "Each zip archive has stored members, and is what they make: in order, with no attribute, field or gap of its own",
+        "Each zip archive is what its members make: stored, in order, with no attribute, field or gap of its own",
         "what is in it is looked at as files are; what is compressed, or beside the members, would not be seen",
         "let the packager make it (standard_library in the bundle spec), or ship the files loose",
         archives.archive_form,

@@ -46,7 +46,7 @@ def native_code(facts: Facts, policy: Policy) -> Iterator[Hit]:
             yield Hit(
                 member.path,
                 f"is native code ({kind}) in an archive",
-                reason="nothing is loaded from there, and what is hidden there is not looked at as programs and DLLs are",
+                reason="nothing can load it from there, and there it is not looked at as programs and DLLs are",
                 fix="take it out of the archive, or leave it out by a prune rule",
             )
     if unknown:

@@ -23,7 +23,8 @@ class Input:
     """What one argument stands for. Paths are absolute.
 
     ``folder`` is the folder itself; for a single file the one it lies in, or that of its bundle. ``files`` are its PE
-    files, ``python`` its Python files and zip archives. ``bundles`` are the bundles in it: for each its folder and its Python program.
+    files, ``python`` its Python files and zip archives. ``bundles`` are the bundles in it: for each its folder and its
+    Python program.
     """
 
     folder: str

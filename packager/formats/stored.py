@@ -1,4 +1,4 @@
-"""Zip archives whose members are stored, made in one way only: the same members are the same bytes, wherever it is done.
+"""Zip archives whose members are stored, made in one way only: the same members give the same bytes everywhere.
 
 zipfile is not used for writing: what it sets in headers belongs to its version. Layouts are PKWARE's APPNOTE 6.3, 4.3.
 """
@@ -49,4 +49,3 @@ def pack(members: Mapping[str, bytes], epoch: int) -> bytes:
         raise FormatError(f"expected at most {_MOST_MEMBERS} members in a zip archive, found {count}")
     end = _END_RECORD.pack(b"PK\x05\x06", 0, 0, count, count, len(directory), len(body), 0)
     return bytes(body + directory + end)
-

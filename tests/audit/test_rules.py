@@ -107,6 +107,7 @@ def zipfiled(method: int = zipfile.ZIP_STORED, names: Sequence[str] = ("a.pyc",)
         out.comment = comment
     return sink.getvalue()
 
+
 CASES: dict[str, Case] = {
     "missing DLL": Case(
         put("python/DLLs/_x.pyd", pe("nowhere.dll")),
@@ -607,7 +608,11 @@ def test_members_that_share_their_bytes_are_refused_before_they_are_read(bundle:
     member = data[central:end]
     count = 1000
     directory = (member * count, count.to_bytes(2, "little") * 2, (len(member) * count).to_bytes(4, "little"))
-    write(bundle, ARCHIVE, data[:central] + directory[0] + data[end : end + 8] + b"".join(directory[1:]) + data[end + 16 :])
+    write(
+        bundle,
+        ARCHIVE,
+        data[:central] + directory[0] + data[end : end + 8] + b"".join(directory[1:]) + data[end + 16 :],
+    )
     findings = [finding for finding in samples.examine(bundle) if finding.rule == "archive-form"]
     assert "cannot be read as a zip archive: offset " in findings[0].message
 

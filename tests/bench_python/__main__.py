@@ -114,10 +114,12 @@ def run(options: argparse.Namespace, reporter: ConsoleReporter, scratch: Path) -
         "startup": starts,
     }
     if options.forms:
-        document["forms"] = {}
-        for key, (folder, start) in made.ours.items():
-            said, document["forms"][key] = compare_forms(key, folder, start, made.version, scratch, count, cpu)
-            text += "\n" + said
+        each = {
+            key: compare_forms(key, folder, start, made.version, scratch, count, cpu)
+            for key, (folder, start) in made.ours.items()
+        }
+        text += "".join(f"\n{said}" for said, _ in each.values())
+        document["forms"] = {key: numbers for key, (_, numbers) in each.items()}
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "table.txt").write_text(text, "utf-8")
     (options.out / "table.json").write_text(json.dumps(document, indent=1) + "\n", "utf-8")
