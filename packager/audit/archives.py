@@ -43,9 +43,13 @@ def faults(archive: Archive, epoch: int) -> Iterator[str]:
             plain = False
             yield f"the name {name!r} is there {count} times"
     if plain:
-        expected = stored.pack({member.name: member.data or b"" for member in archive.members}, epoch)
-        # Times are another rule's.
-        found = zips.normalise(archive.entry.read(), epoch).data
+        try:
+            expected = stored.pack({member.name: member.data or b"" for member in archive.members}, epoch)
+            # Times are another rule's.
+            found = zips.normalise(archive.entry.read(), epoch).data
+        except FormatError as exc:
+            yield f"is not what its members make: {exc.message}"
+            return
         if expected != found:
             least = min(len(expected), len(found))
             at = next((at for at in range(least) if expected[at] != found[at]), least)

@@ -242,7 +242,7 @@ def _archives(entries: tuple[Entry, ...]) -> Iterator[Archive]:
             yield Archive(entry, fault=f"cannot be read as a zip archive: {exc.message}")
             continue
         inside = (
-            Entry(f"{entry.path}/{member.name}", entry.absolute / member.name, _MEMBER, member.size, member.data)
+            Entry(f"{entry.path}/{member.name}", entry.absolute, _MEMBER, member.size, member.data)
             for member in members
             if member.data is not None
         )

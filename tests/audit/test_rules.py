@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import marshal
 import os
+import struct
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -599,6 +600,19 @@ def test_a_broken_archive_is_told_of(bundle: Path) -> None:
         (ARCHIVE, "archive-form"),
         (ARCHIVE, "normalised"),
     }
+
+
+def test_an_archive_with_a_broken_field_is_told_of(bundle: Path) -> None:
+    """Its members can be read, and what the normaliser looks at cannot."""
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w") as out:
+        info = zipfile.ZipInfo("a.pyc", (2025, 1, 1, 0, 0, 0))
+        info.extra = struct.pack("<HHBB", 0x5455, 2, 1, 0)  # an extended timestamp of 2 bytes
+        out.writestr(info, pyc())
+    write(bundle, ARCHIVE, sink.getvalue())
+    found = {finding.rule: finding.message for finding in samples.examine(bundle)}
+    assert set(found) == {"archive-form", "normalised"}
+    assert found["archive-form"].startswith("is not what its members make: offset ")
 
 
 def test_members_that_share_their_bytes_are_refused_before_they_are_read(bundle: Path) -> None:

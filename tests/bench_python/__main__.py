@@ -2,8 +2,8 @@
 
 Compares (a) ours under Wine, (b) the same component for Linux, (c) Debian trixie's python3.13. Each runs pyperformance's
 programs (benchmarks.toml) in its own process, in turns with the others; shown are medians, and ratios of them. Then
-start-up, and with --forms the forms that the standard library could have. OUT gets table.txt and table.json. Exit codes:
-0 measured, whatever the figures are; the others are the packager's.
+start-up, and with --forms the forms that the standard library could have in (a) and in (b). OUT gets table.txt and
+table.json. Exit codes: 0 measured, whatever the figures are; the others are the packager's.
 """
 
 from __future__ import annotations
