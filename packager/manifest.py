@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,8 @@ from msgspec import Meta
 
 from packager import trees
 from packager.errors import BuildError
+from packager.formats import zip as zips
+from packager.formats.errors import FormatError
 from packager.platforms import is_program
 from packager.specs import model
 
@@ -51,7 +54,15 @@ class SourceRecord(msgspec.Struct, frozen=True, kw_only=True):
     ]
 
 
-class FileRecord(msgspec.Struct, frozen=True, kw_only=True):
+class MemberRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One member of a zip archive in a bundle."""
+
+    path: Annotated[str, Meta(min_length=1, description="from the archive's top, with '/'")]
+    sha256: model.Sha256
+    size: Annotated[int, Meta(ge=0, description="bytes")]
+
+
+class FileRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One file of a bundle."""
 
     path: Annotated[model.RelativePath, Meta(description="from the bundle's folder, with '/'")]
@@ -60,6 +71,10 @@ class FileRecord(msgspec.Struct, frozen=True, kw_only=True):
     mode: Annotated[str, Meta(pattern=r"^0[0-7]{3}$", description="in archives, octal")]
     source: Annotated[str, Meta(description="the name of one of the sources")]
     licence: Annotated[str, Meta(description="the source's licence")]
+    members: Annotated[
+        tuple[MemberRecord, ...],
+        Meta(description="of a zip archive, in its order: what the file's own sha256 covers, one by one"),
+    ] = ()
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +105,7 @@ def describe(tree: Path, provenance: Mapping[str, str], sources: Iterable[Source
                 mode=f"{file_mode(node.path):04o}",
                 source=name,
                 licence=known[name].licence,
+                members=archive_members(node.absolute),
             )
         )
     used = {record.source for record in records}
@@ -98,6 +114,27 @@ def describe(tree: Path, provenance: Mapping[str, str], sources: Iterable[Source
         sources=tuple(known[name] for name in sorted(used | {n for n in known if known[n].kind == "linked"})),
         files=tuple(sorted(records, key=lambda record: record.path)),
         **head,
+    )
+
+
+def archive_members(path: Path) -> tuple[MemberRecord, ...]:
+    """What is stored in a file that is a zip archive; nothing for any other, and for one that cannot be read.
+
+    Compressed members are left out: no bundle has any (the audit's rule archive-form).
+    """
+    with path.open("rb") as stream:
+        data = stream.read(len(zips.MAGICS[0]))
+        if not data.startswith(zips.MAGICS):
+            return ()
+        data += stream.read()
+    try:
+        found = zips.members(data)
+    except FormatError:
+        return ()
+    return tuple(
+        MemberRecord(path=item.name, sha256=hashlib.sha256(item.data).hexdigest(), size=item.size)
+        for item in found
+        if item.data is not None
     )
 
 

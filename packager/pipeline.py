@@ -20,6 +20,7 @@ from packager import (
     component,
     emit,
     launcher,
+    library,
     manifest,
     materials,
     parts,
@@ -177,7 +178,18 @@ def make_plan(project: Project, spec: str, options: Options) -> Plan:
             "assembled": assembled_key.digest,
             "layout": bundle.layout,
             "modules": None if bundle.modules is None else _modules_inputs(project, bundle, bundle.modules),
-            "code": code_digest("packager.layout", "packager.stage", "packager.trees"),
+            "standard_library": bundle.standard_library,
+            # The archive's name has it.
+            "python": interpreter.version,
+            "code": code_digest(
+                "packager.formats.fields",
+                "packager.formats.stored",
+                "packager.formats.zip",
+                "packager.layout",
+                "packager.library",
+                "packager.stage",
+                "packager.trees",
+            ),
         },
     )
     normalised_key = Key(
@@ -220,6 +232,7 @@ def make_plan(project: Project, spec: str, options: Options) -> Plan:
 _EMITTERS = (
     "packager",
     "packager.emit",
+    *(f"packager.formats.{name}" for name in ("fields", "zip")),
     "packager.layout",
     "packager.manifest",
     "packager.materials",
@@ -228,7 +241,13 @@ _EMITTERS = (
 )
 _LIBRARIES = ("cyclonedx-python-lib", "zstandard")
 #: What the audit's verdict rests on besides its own modules: another one has to be asked for.
-_AUDITORS = ("packager.diff.marshal", "packager.nativecode")
+_AUDITORS = (
+    "packager.diff.marshal",
+    "packager.formats.pyc",
+    "packager.formats.stored",
+    "packager.nativecode",
+    "packager.normalise",
+)
 
 
 def _signature_inputs(project: Project, source: model.Source) -> Mapping[str, object] | None:
@@ -482,6 +501,8 @@ def _staged(plan: Plan, store: Store, clock: Clock) -> Entry:
             if plan.bundle.modules is not None:
                 gone = _planned(plan, whole.tree).pruned
                 provenance = {path: source for path, source in provenance.items() if path not in gone}
+            if plan.bundle.standard_library == "zip":
+                provenance = library.pack(tree, provenance, plan.interpreter.version)
             left = stage.place(tree, folder / "tree", provenance, plan.layout)
         (folder / stage.PROVENANCE).write_text(json.dumps(left, indent=1, sort_keys=True), "utf-8")
         trees.copy_file(whole.path / SOURCES, folder / SOURCES)

@@ -17,7 +17,7 @@ from packager import trees
 from packager.contents import ArchiveError, Contents, Member, opened
 from packager.errors import BuildError, SpecError
 from packager.layout import layout_of
-from packager.manifest import SUFFIX, SUMS, FileRecord, Manifest, decode
+from packager.manifest import SUFFIX, SUMS, FileRecord, Manifest, MemberRecord, archive_members, decode
 
 What = Literal["sum", "manifest", "archive", "missing", "extra", "kind", "changed", "mode", "owner", "time"]
 
@@ -262,7 +262,20 @@ def _file(member: Member, record: FileRecord) -> Iterator[Problem]:
             f"{record.size} bytes, sha256 {record.sha256}",
             f"{member.size} bytes, sha256 {found}",
         )
+    yield from _members(member.path, archive_members(member.blob) if record.members else (), record)
     yield from _mode(member.path, member.mode, int(record.mode, 8))
+
+
+def _members(path: str, found: Sequence[MemberRecord], record: FileRecord) -> Iterator[Problem]:
+    """What is in an archive, one by one: the file's sha256 says that something differs, and these say what."""
+    wanted, here = ({member.path: member for member in members} for members in (record.members, found))
+    for name in sorted(wanted | here):
+        if wanted.get(name) != here.get(name):
+            expected, present = (
+                f"{member.size} bytes, sha256 {member.sha256}" if member is not None else "nothing"
+                for member in (wanted.get(name), here.get(name))
+            )
+            yield Problem(f"{path}/{name}", "changed", expected, present)
 
 
 def _folder(member: Member) -> Iterator[Problem]:

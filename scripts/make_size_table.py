@@ -37,7 +37,7 @@ _INTERPRETER = (
     (r"python/DLLs/(sqlite3\.dll|_sqlite3\.pyd)", "SQLite"),
     (r"python/DLLs/unicodedata\.pyd", "Unicode's tables"),
     (r"python/DLLs/.*", "other extension modules"),
-    (r"python/Lib/.*", "standard library"),
+    (r"python/(Lib/.*|python\d+\.zip)", "standard library"),
     (r"python/.*", "interpreter"),
 )
 

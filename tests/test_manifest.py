@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from packager import manifest
 from packager.errors import BuildError
+from packager.formats import stored
 from tests import plans
 from tests.support import write
 
@@ -43,6 +45,24 @@ def test_a_manifest_knows_every_file(tmp_path: Path) -> None:
     assert manifest.decode(manifest.encode(found), "m") == found
     with pytest.raises(BuildError, match=r"b\.txt: no source is known"):
         manifest.describe(tmp_path, {"a/x.exe": "s", "a/y.dll": "s"}, [SOURCE], **HEAD)
+
+
+def test_what_is_in_a_zip_archive_is_listed(tmp_path: Path) -> None:
+    members = {"b.pyc": b"12", "a/é.pyc": b""}
+    write(tmp_path / "x.zip", stored.pack(members, HEAD["epoch"]))  # type: ignore[arg-type]
+    write(tmp_path / "broken.zip", stored.pack(members, HEAD["epoch"])[:-1])  # type: ignore[arg-type]
+    write(tmp_path / "text", b"PK\3")
+    provenance = dict.fromkeys(("broken.zip", "text", "x.zip"), "s")
+    found = manifest.describe(tmp_path, provenance, [SOURCE], **HEAD)
+    by_path = {file.path: file.members for file in found.files}
+    assert [(member.path, member.size, member.sha256) for member in by_path["x.zip"]] == [
+        (name, len(data), hashlib.sha256(data).hexdigest()) for name, data in sorted(members.items())
+    ]
+    assert by_path["broken.zip"] == by_path["text"] == ()
+    document = json.loads(manifest.encode(found))
+    assert [file["path"] for file in document["files"] if "members" in file] == ["x.zip"]
+    jsonschema.validate(document, SCHEMA, jsonschema.Draft202012Validator)
+    assert manifest.decode(manifest.encode(found), "m") == found
 
 
 def test_what_is_no_manifest_is_refused() -> None:

@@ -79,6 +79,10 @@ EVERY_COMPONENT = {
         (append("bundle_specs/electrum.toml", '\n[[prune]]\npath = "a"\nreason = "b"\n'), OUT),
         (replace("bundle_specs/electrum.toml", "size_budget = 20_000_000", "size_budget = 30_000_000"), {"emitted"}),
         (replace("bundle_specs/electrum.toml", 'layout = "portable"', 'layout = "tor-browser"'), OUT - {"assembled"}),
+        (
+            replace("bundle_specs/electrum.toml", 'standard_library = "zip"', 'standard_library = "files"'),
+            OUT - {"assembled"},
+        ),
         (append("bundle_specs/policy/windows.toml", "\n# more\n"), {"emitted"}),
         (replace("bundle_specs/components/zlib.toml", 'script = """', 'script = """\ntrue'), {"zlib", "cpython", *OUT}),
         (replace("bundle_specs/components/zlib.toml", 'description = "', 'description = "x'), {"emitted"}),

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 import zstandard
 from hypothesis import HealthCheck, given, settings
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from packager import emit, manifest, provenance, sbom, trees, verify
 from packager.component import TOOLS_FOLDER
 from packager.errors import SpecError
+from packager.formats import stored
 from packager.verify import Problem, verify_output
 from tests.audit.samples import passed
 from tests.install import samples
@@ -166,6 +168,40 @@ def test_a_missing_an_extra_and_a_changed_file(out: Path) -> None:
         "python/Lib/os.pyc: expected 2048 bytes, sha256 "
         f"{old}, found 2048 bytes, sha256 {trees.file_sha256(tree / 'python/Lib/os.pyc')}",
         "python/evil.pyc: expected nothing, found a file of 1 bytes",
+    ]
+
+
+def test_of_an_archive_the_members_are_named_that_differ(out: Path) -> None:
+    old = dict.fromkeys(("a.pyc", "b.pyc", "c.pyc"), b"12")
+    tree = out / TITLE
+    described = manifest.decode((out / f"{TITLE}.manifest.json").read_bytes(), "m")
+    archive = write(tree / "python/python313.zip", stored.pack(old, EPOCH))
+    file = msgspec.structs.replace(
+        described.files[0],
+        path="python/python313.zip", sha256=trees.file_sha256(archive), size=archive.stat().st_size, mode="0644",
+        members=manifest.archive_members(archive),
+    )  # fmt: skip
+    whole = msgspec.structs.replace(described, files=(*described.files, file))
+    write(out / f"{TITLE}.manifest.json", manifest.encode(whole))
+    seal(out)
+    assert lines(tree) == []
+    write(archive, stored.pack({"a.pyc": b"12", "b.pyc": b"13", "d.pyc": b""}, EPOCH))
+    assert [(problem.path, problem.what) for problem in verify_output(tree).problems] == [
+        ("python/python313.zip", "changed"),
+        ("python/python313.zip/b.pyc", "changed"),
+        ("python/python313.zip/c.pyc", "changed"),
+        ("python/python313.zip/d.pyc", "changed"),
+    ]
+    write(archive, stored.pack(old, EPOCH))
+    # A manifest that says other things of the members than of the file.
+    wrong = msgspec.structs.replace(file.members[0], size=3)
+    lying = msgspec.structs.replace(file, members=(wrong, *file.members[1:]))
+    write(
+        out / f"{TITLE}.manifest.json", manifest.encode(msgspec.structs.replace(whole, files=(*described.files, lying)))
+    )
+    seal(out)
+    assert lines(tree) == [
+        f"python/python313.zip/a.pyc: expected 3 bytes, sha256 {wrong.sha256}, found 2 bytes, sha256 {wrong.sha256}"
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from packager.audit.archives import faults
 from packager.audit.facts import Entry, Facts
 from packager.audit.model import Hit
 from packager.audit.policy import ForbiddenText, Policy
@@ -84,7 +85,11 @@ def pyc_path(facts: Facts, _policy: Policy) -> Iterator[Hit]:
 
 def forbidden_text(facts: Facts, policy: Policy) -> Iterator[Hit]:
     """No file has a forbidden text in it, as UTF-8 or UTF-16, in any case, other than in a URL."""
-    for entry in facts.files:
+    # Such an archive has nothing but its members, which are looked at by themselves.
+    plain = {archive.entry.path for archive in facts.archives if not any(faults(archive, facts.epoch))}
+    for entry in facts.contents:
+        if entry.path in plain:
+            continue
         data = entry.read()
         lowered = data.lower()
         # Python's texts are UTF-8.
@@ -98,7 +103,7 @@ def forbidden_text(facts: Facts, policy: Policy) -> Iterator[Hit]:
 
 
 def _compiled(facts: Facts) -> Iterator[Entry]:
-    return (entry for entry in facts.files if entry.path.lower().endswith(_PYC))
+    return (entry for entry in facts.contents if entry.path.lower().endswith(_PYC))
 
 
 def _may_have_absolute_path(data: bytes) -> bool:

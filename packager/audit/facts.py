@@ -14,7 +14,9 @@ from packager.deps import windows
 from packager.deps.graph import analyse
 from packager.deps.model import Graph
 from packager.errors import BuildError, CheckError, MachineError, PEError
+from packager.formats import zip as zips
 from packager.formats.elf import MAGIC, Elf, read_elf
+from packager.formats.errors import FormatError
 from packager.manifest import Manifest, SourceRecord
 from packager.pe.chpe import load_config
 from packager.pe.codeview import PATH, codeview_fields
@@ -25,19 +27,25 @@ from packager.pe.layout import Layout, read_layout
 _CODE = 0x20 | 0x20000000
 #: All LOAD_LIBRARY_SEARCH_* flags.
 _ANY_SEARCH = 0x1F00
+#: What is a zip archive by its name; Python looks into any that sys.path names.
+_ZIP_SUFFIXES = (".zip", ".whl", ".jar", ".pyz")
+#: What a member of an archive counts as: its own attributes are a check's affair.
+_MEMBER = stat.S_IFREG | 0o644
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One file, folder or other thing in the tree.
 
-    ``path`` is relative, with ``/``. ``mode`` is what lstat gives, ``size`` is in bytes.
+    ``path`` is relative, with ``/``. ``mode`` is what lstat gives, ``size`` is in bytes. A member of a zip archive has
+    its ``content``, and its archive's path before its name.
     """
 
     path: str
     absolute: Path
     mode: int
     size: int
+    content: bytes | None = None
 
     @property
     def name(self) -> str:
@@ -56,6 +64,8 @@ class Entry:
 
     def read(self, size: int = -1) -> bytes:
         """The file's first ``size`` bytes, or all."""
+        if self.content is not None:
+            return self.content if size < 0 else self.content[:size]
         with self.absolute.open("rb") as file:
             return file.read(size)
 
@@ -87,6 +97,19 @@ class ElfFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Archive:
+    """A zip archive, by its content or its name: its ``members``, or why they cannot be read (``fault``).
+
+    ``entries`` are those whose content is known, as files below it.
+    """
+
+    entry: Entry
+    members: tuple[zips.Member, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """What is known of how a tree came about: its sources, which of them each file (by path) is from, its epoch."""
 
@@ -99,7 +122,8 @@ class Known:
 class Facts:
     """Everything in a tree, by path. ``epoch`` (seconds since 1970) is what its files should be normalised to.
 
-    ``graph`` has the PE files by their paths in the tree. ``known`` is None where nothing is.
+    ``graph`` has the PE files by their paths in the tree. ``known`` is None where nothing is. What is in zip
+    ``archives`` is not among the ``entries``.
     """
 
     tree: Path
@@ -109,11 +133,22 @@ class Facts:
     epoch: int
     known: Known | None
     elf: tuple[ElfFile, ...] = ()
+    archives: tuple[Archive, ...] = ()
 
     @cached_property
     def files(self) -> tuple[Entry, ...]:
         """The regular files."""
         return tuple(entry for entry in self.entries if entry.is_file)
+
+    @cached_property
+    def members(self) -> tuple[Entry, ...]:
+        """The members of zip archives whose content is known."""
+        return tuple(member for archive in self.archives for member in archive.entries)
+
+    @cached_property
+    def contents(self) -> tuple[Entry, ...]:
+        """The regular files, and the members of zip archives."""
+        return (*self.files, *self.members)
 
     @cached_property
     def sources(self) -> Mapping[str, SourceRecord]:
@@ -133,9 +168,10 @@ def gather(tree: Path, epoch: int, known: Known | None = None) -> Facts:
         entries = tuple(_walk(tree))
         images = tuple(_images(entries))
         elf = tuple(_elf(entries))
+        archives = tuple(_archives(entries))
     except OSError as exc:
         raise unreadable(exc) from exc
-    return Facts(tree, entries, images, analyse([tree], windows.load()), epoch, known, elf)
+    return Facts(tree, entries, images, analyse([tree], windows.load()), epoch, known, elf, archives)
 
 
 def known_beside(tree: Path) -> Known | None:
@@ -192,6 +228,25 @@ def _elf(entries: tuple[Entry, ...]) -> Iterator[ElfFile]:
     for entry in entries:
         if entry.is_file and entry.read(len(MAGIC)) == MAGIC:
             yield ElfFile(entry, read_elf(entry.read()))
+
+
+def _archives(entries: tuple[Entry, ...]) -> Iterator[Archive]:
+    for entry in entries:
+        if not entry.is_file or not (
+            entry.absolute.suffix.lower() in _ZIP_SUFFIXES or entry.read(len(zips.MAGICS[0])).startswith(zips.MAGICS)
+        ):
+            continue
+        try:
+            members = zips.members(entry.read())
+        except FormatError as exc:
+            yield Archive(entry, fault=f"cannot be read as a zip archive: {exc.message}")
+            continue
+        inside = (
+            Entry(f"{entry.path}/{member.name}", entry.absolute, _MEMBER, member.size, member.data)
+            for member in members
+            if member.data is not None
+        )
+        yield Archive(entry, members, tuple(inside))
 
 
 def _debug_paths(data: bytes, layout: Layout) -> tuple[str, ...]:

@@ -29,12 +29,17 @@ def file_name(facts: Facts, _policy: Policy) -> Iterator[Hit]:
     for entry in facts.entries:
         if (fault := _name_fault(entry.name)) is not None:
             yield Hit(entry.path, f"the name {entry.name!r} {fault}")
+    for archive in facts.archives:
+        for member in archive.members:
+            for part in member.name.removesuffix("/").split("/"):
+                if (fault := _name_fault(part)) is not None:
+                    yield Hit(f"{archive.entry.path}/{member.name}", f"the name {part!r} {fault}")
 
 
 def case_twin(facts: Facts, _policy: Policy) -> Iterator[Hit]:
     """No two paths differ in upper and lower case only."""
     seen: dict[str, str] = {}
-    for entry in facts.entries:
+    for entry in (*facts.entries, *facts.members):
         first = seen.setdefault(windows_key(entry.path), entry.path)
         if first != entry.path:
             yield Hit(entry.path, f"differs from {first} only in upper and lower case")
@@ -42,7 +47,7 @@ def case_twin(facts: Facts, _policy: Policy) -> Iterator[Hit]:
 
 def path_length(facts: Facts, policy: Policy) -> Iterator[Hit]:
     """No path is longer than the policy has it."""
-    for entry in facts.entries:
+    for entry in (*facts.entries, *facts.members):
         length = len(entry.path.encode("utf-16-le", "surrogatepass")) // 2
         if length > policy.max_path:
             yield Hit(entry.path, f"the path has {length} characters, expected {policy.max_path} at most")
@@ -76,6 +81,8 @@ def size_budget(facts: Facts, policy: Policy) -> Iterator[Hit]:
 
 def _name_fault(name: str) -> str | None:
     """What Windows does not take about a file name, or None."""
+    if not name:
+        return "is empty"
     if _RESERVED.fullmatch(name):
         return "is reserved for a device"
     if (bad := _REFUSED_CHARACTERS.search(name)) is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from packager.audit import contents, dlls, elf, files, images, sources
+from packager.audit import archives, contents, dlls, elf, files, images, sources
 from packager.audit.model import Rule
 
 RULES: tuple[Rule, ...] = (
@@ -176,6 +176,13 @@ RULES: tuple[Rule, ...] = (
         "it is a path of whoever compiled it: private, different for everybody, and wrong in every traceback",
         "compile it with the path that it has in the bundle (compileall -s, -p)",
         contents.pyc_path,
+    ),
+    Rule(
+        "archive-form",
+        "Each zip archive is what its members make: stored, in order, with no attribute, field or gap of its own",
+        "what is in it is looked at as files are; what is compressed, or beside the members, would not be seen",
+        "let the packager make it (standard_library in the bundle spec), or ship the files loose",
+        archives.archive_form,
     ),
     Rule(
         "forbidden-text",

@@ -49,6 +49,7 @@ def _excused(findings: Sequence[Finding], facts: Facts, policy: Policy) -> Itera
     One for files that are not in the tree is no error: a policy serves several bundles.
     """
     patterns = [glob_pattern(exception.path) for exception in policy.exceptions]
+    paths = [entry.path for entry in (*facts.entries, *facts.members)]
     used: set[int] = set()
     for finding in findings:
         for index, exception in enumerate(policy.exceptions):
@@ -59,6 +60,6 @@ def _excused(findings: Sequence[Finding], facts: Facts, policy: Policy) -> Itera
         yield finding
     for index, exception in enumerate(policy.exceptions):
         if index not in used:
-            there = any(patterns[index].fullmatch(path) for path in (WHOLE, *(entry.path for entry in facts.entries)))
+            there = any(patterns[index].fullmatch(path) for path in (WHOLE, *paths))
             message = f"the policy has an exception from {exception.rule} for {exception.path}, which excuses nothing"
             yield _finding(UNUSED_EXCEPTION, Hit(WHOLE, message, severity="error" if there else "note"), policy)

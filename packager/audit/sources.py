@@ -40,6 +40,15 @@ def native_code(facts: Facts, policy: Policy) -> Iterator[Hit]:
                 yield Hit(entry.path, f"is native code ({kind}) from a source that is not known")
             elif source.kind not in _BUILT:
                 yield Hit(entry.path, f"is native code ({kind}) from {source.name}, whose kind is {source.kind!r}")
+    for member in facts.members:
+        kind = native_kind(member.path, member.read(HEAD))
+        if kind is not None:
+            yield Hit(
+                member.path,
+                f"is native code ({kind}) in an archive",
+                reason="nothing can load it from there, and there it is not looked at as programs and DLLs are",
+                fix="take it out of the archive, or leave it out by a prune rule",
+            )
     if unknown:
         yield Hit(
             WHOLE,

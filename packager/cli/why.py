@@ -30,6 +30,7 @@ Examples:
   packager why ssl
   packager why google.protobuf.message electrum-nmc
   packager why app/dns/resolver.pyc
+  packager why python/Lib/json/decoder.pyc electrum
   packager why aiohttp dist/electrum-nmc-4.0.6-windows-x86_64""",
 )
 @click.argument("module", metavar="MODULE")
@@ -64,7 +65,7 @@ def _of_spec(ctx: Context, spec: str) -> ModulePlan:
 
 
 def _of_folder(folder: Path) -> ModulePlan:
-    from packager import trees
+    from packager.library import unpacked
     from packager.modules.plan import plan_modules
     from packager.modules.rules import load_trace, rules_of
     from packager.run import find_layout, load_bundle
@@ -73,11 +74,12 @@ def _of_folder(folder: Path) -> ModulePlan:
     described, layout = load_bundle(folder), find_layout(folder)
     project = open_project()
     bundle = load.load_bundle(project, described.name)
-    top = folder / layout.program
-    paths = [node.path for node in trees.files(top)]
+    files = unpacked(folder / layout.program)
+    paths = list(files)
 
     def read(path: str) -> bytes:
-        return (top / path).read_bytes()
+        found = files[path]
+        return found if isinstance(found, bytes) else found.read_bytes()
 
     rules = rules_of(bundle, load_trace(project, bundle.modules), paths, read, strict=False)
     return plan_modules(paths, read, rules)

@@ -65,7 +65,8 @@ class _Analysis:
         system = next((folder for folder in (*whole, *path) if self.world.is_system_folder(folder)), "")
         self.modules = Modules(self.world, windows, system)
         self.modules.read([file for given in inputs for file in given.files])
-        self.python = {file: loads for given in inputs for file, loads in read_python(given.python)}
+        self.python_of = {given.folder: dict(read_python(given.python)) for given in inputs if given.python}
+        self.python = {file: loads for its in self.python_of.values() for file, loads in its.items()}
         self.processes = Processes(inputs, self.modules.file, path, self._added())
         self.edges: dict[str, dict[tuple[str, ...], Edge]] = {}
         self.findings: dict[tuple[object, ...], Finding] = {}
@@ -108,8 +109,9 @@ class _Analysis:
         """The folders that Python code adds to the search, by the input that it is in."""
         found = {}
         for given in self.inputs:
-            loads = ((file, self.python[file]) for file in given.python if file in self.python)
-            found[given.folder] = added_folders(given, ((file, text) for file, one in loads for text in one.added))
+            loads = self.python_of.get(given.folder, {})
+            texts = ((file, text) for file, one in loads.items() for text in one.added)
+            found[given.folder] = added_folders(given, texts)
         return found
 
     # Where to begin. -------------------------------------------------------------

@@ -10,19 +10,39 @@ from packager.deps.modules import Modules
 from packager.deps.names import encodable, module_name, windows_key
 from packager.deps.runtime import ADD, GUESS, PythonLoads, python_loads
 from packager.deps.windows import is_api_set
+from packager.formats import zip as zips
+from packager.formats.errors import FormatError
 
 
 def read_python(paths: Sequence[str]) -> Iterator[tuple[str, PythonLoads]]:
-    """The Python files that mention something, and what; one that cannot be read mentions nothing."""
+    """The Python files that mention something, and what; one that cannot be read mentions nothing.
+
+    A module that is stored in a zip archive has a path below the archive's.
+    """
     for path in paths:
         try:
             with open(path, "rb") as file:
                 data = file.read()
         except OSError:
             continue
-        loads = python_loads(data, compiled=path.lower().endswith(".pyc"))
-        if loads.mentions or loads.added:
-            yield path, loads
+        for name, content in _modules(path, data):
+            loads = python_loads(content, compiled=name.lower().endswith(".pyc"))
+            if loads.mentions or loads.added:
+                yield name, loads
+
+
+def _modules(path: str, data: bytes) -> Iterator[tuple[str, bytes]]:
+    """The file itself, or what is stored in it."""
+    if not path.lower().endswith(".zip"):
+        yield path, data
+        return
+    try:
+        members = zips.members(data)
+    except FormatError:
+        return
+    for member in members:
+        if member.data is not None and member.name.lower().endswith((".py", ".pyw", ".pyc")):
+            yield f"{path}{os.sep}{member.name}", member.data
 
 
 def runtime_loads(

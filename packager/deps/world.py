@@ -12,7 +12,8 @@ from packager.deps.names import encodable, windows_key
 from packager.errors import SpecError
 from packager.pe.kinds import PE_SUFFIXES, is_pe
 
-_PYTHON_SUFFIXES = frozenset({".py", ".pyw", ".pyc"})
+#: A zip archive may have modules, too.
+_PYTHON_SUFFIXES = frozenset({".py", ".pyw", ".pyc", ".zip"})
 #: A folder with all of these is a copy of Windows' own system folder, not a program's.
 _SYSTEM_FOLDER = ("ntdll.dll", "kernel32.dll", "kernelbase.dll")
 
@@ -22,7 +23,8 @@ class Input:
     """What one argument stands for. Paths are absolute.
 
     ``folder`` is the folder itself; for a single file the one it lies in, or that of its bundle. ``files`` are its PE
-    files, ``python`` its Python files. ``bundles`` are the bundles in it: for each its folder and its Python program.
+    files, ``python`` its Python files and zip archives. ``bundles`` are the bundles in it: for each its folder and its
+    Python program.
     """
 
     folder: str

@@ -32,11 +32,12 @@ _CENTRAL_HEADER = struct.Struct("<4s4xH10xIIHHHH6xI")
 _END_RECORD = struct.Struct("<4sHHHHIIH")
 _END64_RECORD = struct.Struct("<4sQ4xIIQQQQ")
 _LOCATOR_RECORD = struct.Struct("<4sIQI")
+_METHOD_AND_SIZE = struct.Struct("<H12xI")
 _LOCAL_TIME, _CENTRAL_TIME = 10, 12
 _LONGEST_COMMENT = 0xFFFF
 _FULL16, _FULL32 = 0xFFFF, 0xFFFFFFFF
 
-_ENCRYPTED, _DESCRIPTOR, _HIDDEN = 0x0001, 0x0008, 0x2000
+_ENCRYPTED, _DESCRIPTOR, _UTF8, _HIDDEN = 0x0001, 0x0008, 0x0800, 0x2000
 
 _ZIP64, _NTFS, _PKWARE_UNIX, _TIMESTAMP, _OLD_UNIX = 0x0001, 0x000A, 0x000D, 0x5455, 0x5855
 #: FILETIME counts 100 ns from 1601.
@@ -98,7 +99,42 @@ def time_fields(data: bytes, start: int, end: int, epoch: int) -> tuple[ZipField
     return tuple(_fields(data, entries, _stamps(epoch)))
 
 
-def _stamps(epoch: int) -> _Stamps:
+class Member(NamedTuple):
+    """One member as the central directory has it; ``size`` is in bytes, unpacked.
+
+    ``data`` is None where it is compressed or encrypted.
+    """
+
+    name: str
+    size: int
+    data: bytes | None
+
+
+def members(data: bytes) -> tuple[Member, ...]:
+    """The members of an archive, in the order of its central directory; the same name may come twice.
+
+    No two of them overlap, so that all their data together are no more than ``data``. Raises FormatError as
+    :func:`normalise`, and for a name that is not in the encoding that it claims.
+    """
+    entries, _end = _read(data, 0, len(data))
+    return tuple(_member(data, entry) for entry in sorted(entries, key=lambda entry: entry.central))
+
+
+def _member(data: bytes, entry: _Entry) -> Member:
+    method, full_size = _METHOD_AND_SIZE.unpack_from(data, entry.central + 10)
+    try:
+        name = _name(data, entry).decode("utf-8" if entry.flags & _UTF8 else "cp437")
+    except UnicodeDecodeError as exc:
+        raise FormatError.at(entry.central + _CENTRAL_HEADER.size, "a name in UTF-8", "another") from exc
+    if method or entry.flags & _ENCRYPTED:
+        return Member(name, full_size, None)
+    _sig, _flags, length, extra = _LOCAL_HEADER.unpack_from(data, entry.local)
+    at = entry.local + _LOCAL_HEADER.size + length + extra
+    return Member(name, entry.size, data[at : at + entry.size])
+
+
+def dos_stamp(epoch: int) -> bytes:
+    """DOS time and date in UTC, in even seconds, not before 1980, for seconds since 1970 that fit 32 bits."""
     moment = time.gmtime(epoch)
     if moment.tm_year < _FIRST_DOS_YEAR:
         dos_date, dos_time = 1 << 5 | 1, 0
@@ -106,8 +142,12 @@ def _stamps(epoch: int) -> _Stamps:
         # The last epoch is in 2106, which DOS has.
         dos_date = (moment.tm_year - _FIRST_DOS_YEAR) << 9 | moment.tm_mon << 5 | moment.tm_mday
         dos_time = moment.tm_hour << 11 | moment.tm_min << 5 | moment.tm_sec // 2
+    return struct.pack("<HH", dos_time, dos_date)
+
+
+def _stamps(epoch: int) -> _Stamps:
     filetime = (epoch + _FILETIME_EPOCH) * _FILETIME_SECOND
-    return _Stamps(struct.pack("<HH", dos_time, dos_date), epoch.to_bytes(4, "little"), filetime.to_bytes(8, "little"))
+    return _Stamps(dos_stamp(epoch), epoch.to_bytes(4, "little"), filetime.to_bytes(8, "little"))
 
 
 def _time_is_checked(entry: _Entry) -> bool:

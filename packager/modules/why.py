@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from packager.errors import SpecError
+from packager.library import other_places
 from packager.modules.graph import Edge
 from packager.modules.plan import ModulePlan
 
@@ -46,10 +47,12 @@ class Why:
 def explain(plan: ModulePlan, name: str) -> Why:
     """Why ``name`` is in, by a shortest chain of imports, or is not.
 
-    ``name`` may be a module's file, too. SpecError for what is no module of the tree, with names like it, and with who
-    imports it if anything does.
+    ``name`` may be a module's file, too, in either form of the standard library. SpecError for what is no module of the
+    tree, with names like it, and with who imports it if anything does.
     """
-    name = plan.graph.names.of_path(name) or name
+    names = plan.graph.names
+    places = (name, *other_places(name, names.folders))
+    name = next((known for path in places if (known := names.of_path(path))), name)
     module = plan.graph.modules.get(name)
     if module is None:
         raise _unknown(plan, name)

@@ -21,6 +21,8 @@ FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+~!-]*$", desc
 RelativePath = Annotated[str, Meta(pattern=r"^(?!/)(?!(.*/)?\.\.(/|$)).+$", description="a relative path without '..'")]
 NonEmpty = Annotated[str, Meta(min_length=1)]
 Target = Literal["windows-x86_64", "linux-x86_64"]
+#: What the interpreter's ``Lib`` becomes: loose files, or one zip archive beside the interpreter.
+LibraryForm = Literal["files", "zip"]
 #: What the top of a spec is about; a ``[target.<name>]`` table says what is otherwise for another one.
 FIRST_TARGET: Target = "windows-x86_64"
 
@@ -271,6 +273,7 @@ class BundleVariant(Frozen, frozen=True):
     size_budget: Annotated[int, Meta(gt=0)] | None = None
     native: tuple[Native, ...] | None = None
     entry_points: Annotated[tuple[EntryPoint, ...], Meta(min_length=1)] | None = None
+    standard_library: LibraryForm | None = None
 
 
 class Bundle(Frozen, frozen=True):
@@ -298,6 +301,7 @@ class Bundle(Frozen, frozen=True):
     native: tuple[Native, ...] = ()
     prune: tuple[Prune, ...] = ()
     modules: Modules | None = None
+    standard_library: LibraryForm = "files"
     target: dict[Target, BundleVariant] = {}
 
     def variant(self, target: Target) -> Bundle:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import marshal
 import os
+import struct
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +18,12 @@ from packager.audit import Finding, Known, audit, errors
 from packager.audit.model import Rule
 from packager.audit.rules import RULES
 from packager.deps.names import windows_key
-from packager.formats import gzip
+from packager.formats import gzip, stored
 from packager.layout import TOR_BROWSER
 from packager.pe.normalise import normalise
 from tests.audit import samples
 from tests.audit.samples import DYNAMIC_BASE, EPOCH, HARDENED, HIGH_ENTROPY_VA, NX_COMPAT, pe, policy, pyc, write
-from tests.pe.build import FULL, X86, Dll, Exports, build, rsds, with_symbols, zipped
+from tests.pe.build import FULL, X86, Dll, Exports, build, rsds, with_symbols
 
 
 @pytest.fixture
@@ -80,6 +83,31 @@ def more_sources(_root: Path) -> Known:
 FAR = "/".join(["far" * 13] * 5) + "/away"
 OPENSSL = b"\0OpenSSL %s 9 Jun 2026\0"
 A = "python/a.dll"
+ARCHIVE = "python/python313.zip"
+
+
+def archive(**members: bytes) -> Callable[[Path], None]:
+    """The library's archive with a sound module and these; ``__`` in a name is a slash, ``_`` before the end a dot."""
+    named = {".".join(name.replace("__", "/").rsplit("_", 1)): data for name, data in members.items()}
+    return put(ARCHIVE, stored.pack({"encodings/__init__.pyc": pyc(), **named}, EPOCH))
+
+
+def remade(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    """The same with its bytes changed."""
+    return put(ARCHIVE, change(stored.pack({"a.pyc": pyc(), "b.pyc": pyc()}, EPOCH)))
+
+
+def zipfiled(method: int = zipfile.ZIP_STORED, names: Sequence[str] = ("a.pyc",), comment: bytes = b"") -> bytes:
+    """An archive as zipfile makes it, with the bundle's time."""
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w") as out:
+        for name in names:
+            info = zipfile.ZipInfo(name, (2025, 1, 1, 0, 0, 0))
+            info.compress_type = method
+            out.writestr(info, b"" if name.endswith("/") else pyc())
+        out.comment = comment
+    return sink.getvalue()
+
 
 CASES: dict[str, Case] = {
     "missing DLL": Case(
@@ -284,8 +312,8 @@ CASES: dict[str, Case] = {
         "offset 0x128: expected no signature, found 16 bytes of one",
     ),
     "zip with times": Case(
-        put("app/data.zip", zipped({"a": b"b"})),
-        "app/data.zip",
+        put(ARCHIVE, stored.pack({"a.pyc": pyc()}, EPOCH + 2)),
+        ARCHIVE,
         "normalised",
         f"not normalised to epoch {EPOCH}: ",
     ),
@@ -385,6 +413,90 @@ CASES: dict[str, Case] = {
     "reserved name": Case(
         put("app/Aux.py", b""), "app/Aux.py", "file-name", "the name 'Aux.py' is reserved for a device"
     ),
+    "a .pyc with its source's time in an archive": Case(
+        archive(x_pyc=pyc(flags=0)), f"{ARCHIVE}/x.pyc", "pyc-mode",
+        "has its source's time, expected a hash that is not checked",
+    ),
+    "a .pyc with an absolute path in an archive": Case(
+        archive(far__x_pyc=pyc("/opt/x.py")), f"{ARCHIVE}/far/x.pyc", "pyc-path", "was compiled from '/opt/x.py'",
+    ),
+    "forbidden text in an archive": Case(
+        archive(x_pyc=pyc(source="x = 'see /home/me/x'\n")), f"{ARCHIVE}/x.pyc", "forbidden-text",
+        "has '/home/' at offset ",
+    ),
+    "DLL in an archive": Case(
+        archive(x_dll=pe("KERNEL32.dll")), f"{ARCHIVE}/x.dll", "native-code", "is native code (PE) in an archive",
+    ),
+    "DLL with another name in an archive": Case(
+        archive(x_txt=pe("KERNEL32.dll")), f"{ARCHIVE}/x.txt", "native-code", "is native code (PE) in an archive",
+    ),
+    "what is called an extension module in an archive": Case(
+        archive(x_pyd=b"text"), f"{ARCHIVE}/x.pyd", "native-code",
+        "is native code (a native library, by its name) in an archive",
+    ),
+    "device in an archive": Case(
+        archive(nul_pyc=pyc()), f"{ARCHIVE}/nul.pyc", "file-name", "the name 'nul.pyc' is reserved for a device",
+    ),
+    "name that leads out of an archive": Case(
+        put(ARCHIVE, stored.pack({"../x.pyc": pyc()}, EPOCH)), f"{ARCHIVE}/../x.pyc", "file-name",
+        "the name '..' ends in a space or a dot",
+    ),
+    "absolute name in an archive": Case(
+        put(ARCHIVE, stored.pack({"/x.pyc": pyc()}, EPOCH)), f"{ARCHIVE}//x.pyc", "file-name", "the name '' is empty",
+    ),
+    "backslash in an archive": Case(
+        put(ARCHIVE, stored.pack({"a\\x.pyc": pyc()}, EPOCH)), f"{ARCHIVE}/a\\x.pyc", "file-name",
+        "the name 'a\\\\x.pyc' has the character '\\\\'",
+    ),
+    "case twins in an archive": Case(
+        archive(x_pyc=pyc(), X_pyc=pyc()), f"{ARCHIVE}/x.pyc", "case-twin",
+        f"differs from {ARCHIVE}/X.pyc only in upper and lower case",
+    ),
+    "long path in an archive": Case(
+        put(ARCHIVE, stored.pack({FAR: b""}, EPOCH)), f"{ARCHIVE}/{FAR}", "path-length",
+        f"the path has {len(ARCHIVE) + 1 + len(FAR)} characters, expected 200 at most",
+    ),
+    "compressed member": Case(
+        put(ARCHIVE, zipfiled(zipfile.ZIP_DEFLATED)), ARCHIVE, "archive-form",
+        "the member 'a.pyc' is compressed or encrypted, expected a stored one",
+    ),
+    "encrypted member": Case(
+        remade(lambda data: data.replace(b"PK\1\2\x14\3\x14\0\0", b"PK\1\2\x14\3\x14\0\1", 1)), ARCHIVE, "archive-form",
+        "the member 'a.pyc' is compressed or encrypted, expected a stored one",
+    ),
+    "folder in an archive": Case(
+        put(ARCHIVE, zipfiled(names=("a/",))), ARCHIVE, "archive-form", "the member 'a/' is a folder, expected files only",
+    ),
+    "a name twice in an archive": Case(
+        remade(lambda data: data.replace(b"b.pyc", b"a.pyc")), ARCHIVE, "archive-form",
+        "the name 'a.pyc' is there 2 times",
+    ),
+    "another order in an archive": Case(
+        remade(lambda data: data.replace(b"a.pyc", b"c.pyc")), ARCHIVE, "archive-form",
+        "is not what its members make, from offset 0x1e on",
+    ),
+    "attributes of its own in an archive": Case(
+        put(ARCHIVE, zipfiled()), ARCHIVE, "archive-form", "is not what its members make, from offset ",
+    ),
+    "a wrong checksum in an archive": Case(
+        remade(lambda data: data[:14] + b"\0\0\0\0" + data[18:]), ARCHIVE, "archive-form",
+        "is not what its members make, from offset 0xe on",
+    ),
+    "bytes before an archive": Case(
+        put(ARCHIVE, b"#!/bin/sh\n" + stored.pack({"a.pyc": pyc()}, EPOCH)), ARCHIVE, "archive-form",
+        "is not what its members make, from offset 0x0 on",
+    ),
+    "bytes after an archive": Case(
+        remade(lambda data: data + b"x"), ARCHIVE, "archive-form", "is not what its members make, from offset ",
+    ),
+    "an archive in an archive": Case(
+        archive(x_dat=stored.pack({"x.pyc": pyc()}, EPOCH)), f"{ARCHIVE}/x.dat", "archive-form",
+        "is of the kind zip, into which nothing looks in an archive",
+    ),
+    "no .pyc in an archive": Case(
+        archive(x_pyc=b"\0" * 40), f"{ARCHIVE}/x.pyc", "archive-form",
+        "offset 0x2: expected b'\\r\\n', the end of Python's magic number, found b'\\x00\\x00'",
+    ),
     "trailing dot": Case(put("app/x.", b""), "app/x.", "file-name", "the name 'x.' ends in a space or a dot"),
     "colon": Case(put("app/a:b", b""), "app/a:b", "file-name", "the name 'a:b' has the character ':'"),
     "not UTF-8": Case(
@@ -472,6 +584,51 @@ def test_no_other_rule_would_have_found_it(bundle: Path, case: Case) -> None:
 
 def test_every_rule_has_a_sample_that_breaks_it() -> None:
     assert {case.rule for case in CASES.values()} == {rule.name for rule in RULES}
+
+
+def test_texts_beside_the_members_of_an_archive_are_seen(bundle: Path) -> None:
+    write(bundle, ARCHIVE, zipfiled(comment=b"at /home/me"))
+    assert [(finding.file, finding.rule) for finding in samples.examine(bundle)] == [
+        (ARCHIVE, "archive-form"),
+        (ARCHIVE, "forbidden-text"),
+    ]
+
+
+def test_a_broken_archive_is_told_of(bundle: Path) -> None:
+    write(bundle, ARCHIVE, stored.pack({"a.pyc": pyc()}, EPOCH)[:-1])
+    assert {(finding.file, finding.rule) for finding in samples.examine(bundle)} == {
+        (ARCHIVE, "archive-form"),
+        (ARCHIVE, "normalised"),
+    }
+
+
+def test_an_archive_with_a_broken_field_is_told_of(bundle: Path) -> None:
+    """Its members can be read, and what the normaliser looks at cannot."""
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w") as out:
+        info = zipfile.ZipInfo("a.pyc", (2025, 1, 1, 0, 0, 0))
+        info.extra = struct.pack("<HHBB", 0x5455, 2, 1, 0)  # an extended timestamp of 2 bytes
+        out.writestr(info, pyc())
+    write(bundle, ARCHIVE, sink.getvalue())
+    found = {finding.rule: finding.message for finding in samples.examine(bundle)}
+    assert set(found) == {"archive-form", "normalised"}
+    assert found["archive-form"].startswith("is not what its members make: offset ")
+
+
+def test_members_that_share_their_bytes_are_refused_before_they_are_read(bundle: Path) -> None:
+    """A directory of many members, all of the same large one: no more is read than the archive has."""
+    data = stored.pack({"a.pyc": pyc()}, EPOCH)
+    central, end = data.index(b"PK\1\2"), data.index(b"PK\5\6")
+    member = data[central:end]
+    count = 1000
+    directory = (member * count, count.to_bytes(2, "little") * 2, (len(member) * count).to_bytes(4, "little"))
+    write(
+        bundle,
+        ARCHIVE,
+        data[:central] + directory[0] + data[end : end + 8] + b"".join(directory[1:]) + data[end + 16 :],
+    )
+    findings = [finding for finding in samples.examine(bundle) if finding.rule == "archive-form"]
+    assert "cannot be read as a zip archive: offset " in findings[0].message
 
 
 def test_where_a_dll_is_that_nobody_finds(bundle: Path) -> None:

@@ -2,8 +2,8 @@
 
 Compares (a) ours under Wine, (b) the same component for Linux, (c) Debian trixie's python3.13. Each runs pyperformance's
 programs (benchmarks.toml) in its own process, in turns with the others; shown are medians, and ratios of them. Then
-start-up, and with --forms the forms that the standard library could have. OUT gets table.txt and table.json. Exit codes:
-0 measured, whatever the figures are; the others are the packager's.
+start-up, and with --forms the forms that the standard library could have in (a) and in (b). OUT gets table.txt and
+table.json. Exit codes: 0 measured, whatever the figures are; the others are the packager's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from packager import buildroot, components
@@ -74,7 +75,8 @@ def run(options: argparse.Namespace, reporter: ConsoleReporter, scratch: Path) -
     programs.unpack(entries, chosen, store.root, scratch, reporter)
     shutil.copy(measure.INSIDE, scratch)
     installed = get_wine(store, reporter)
-    bundle, compared = prepare(options, store, reporter, installed, scratch)
+    made = prepare(options, store, reporter, installed, scratch)
+    compared = made.interpreters
     titles = {one.key: one.title for one in compared}
     cpu = options.cpu if options.cpu is not None else max(os.sched_getaffinity(0))
     effort = measure.Effort(options.processes, options.rounds, 0.03 if options.quick else 0.1, cpu)
@@ -112,18 +114,35 @@ def run(options: argparse.Namespace, reporter: ConsoleReporter, scratch: Path) -
         "startup": starts,
     }
     if options.forms:
-        said, document["forms"] = compare_forms(bundle, installed, scratch, count, cpu)
-        text += "\n" + said
+        each = {
+            key: compare_forms(key, folder, start, made.version, scratch, count, cpu)
+            for key, (folder, start) in made.ours.items()
+        }
+        text += "".join(f"\n{said}" for said, _ in each.values())
+        document["forms"] = {key: numbers for key, (_, numbers) in each.items()}
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "table.txt").write_text(text, "utf-8")
     (options.out / "table.json").write_text(json.dumps(document, indent=1) + "\n", "utf-8")
     print(text, end="")
 
 
+#: Starts what lies in a folder: by folder, title and key.
+Start = Callable[[Path, str, str], Interpreter]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is compared; ``ours`` are our own, the bundle's folder of each and how one like it is started, by key."""
+
+    interpreters: Sequence[Interpreter]
+    ours: Mapping[str, tuple[Path, Start]]
+    version: str
+
+
 def prepare(
     options: argparse.Namespace, store: Store, reporter: ConsoleReporter, installed: Wine, scratch: Path
-) -> tuple[Path, list[Interpreter]]:
-    """The bundle's folder of (a), and all three, built where they are not given. Raises what a build raises."""
+) -> Prepared:
+    """All three interpreters, built where they are not given. Raises what a build raises."""
     project = load.find_project(Path.cwd())
     clock = Clock(reporter)
 
@@ -133,38 +152,49 @@ def prepare(
     def planned(target: model.Target, toolchain: str) -> components.Plan:
         return components.make_plan(project, [COMPONENT], components.Options(toolchain, target, options.jobs))
 
-    ours = options.windows or built(planned("windows-x86_64", components.TOOLCHAINS["windows-x86_64"]))
+    ours = (options.windows or built(planned("windows-x86_64", components.TOOLCHAINS["windows-x86_64"]))).resolve()
     plan = planned("linux-x86_64", NATIVE_TOOLCHAIN)
-    native = options.native or built(plan)
+    native = (options.native or built(plan)).resolve()
     root, _ = buildroot.make_root(plan.root, store, reporter, offline=False)
-    return ours.resolve(), [
-        interpreters.windows(ours.resolve(), installed, scratch),
-        interpreters.native(native.resolve(), root.tree, scratch),
-        interpreters.debian(root.tree, scratch),
-    ]
+
+    def under_wine(folder: Path, title: str, key: str) -> Interpreter:
+        return interpreters.windows(folder, installed, scratch, title=title, key=key)
+
+    def natively(folder: Path, title: str, key: str) -> Interpreter:
+        return interpreters.native(folder, root.tree, scratch, title=title, key=key)
+
+    return Prepared(
+        [
+            under_wine(ours, "ours, Wine", "a"),
+            natively(native, "ours, Linux", "b"),
+            interpreters.debian(root.tree, scratch),
+        ],
+        {"a": (ours, under_wine), "b": (native, natively)},
+        load.load_component(project, COMPONENT).version,
+    )
 
 
 def compare_forms(
-    bundle: Path, installed: Wine, scratch: Path, rounds: int, cpu: int
+    key: str, bundle: Path, start: Start, version: str, scratch: Path, rounds: int, cpu: int
 ) -> tuple[str, dict[str, dict[str, float]]]:
-    """Sizes and start-up of each form, as text and as numbers."""
+    """Sizes and start-up of each form of the interpreter ``key``, as text and as numbers."""
     each = []
     numbers: dict[str, dict[str, float]] = {}
-    for key, title in forms.FORMS.items():
-        folder = scratch / f"form-{key}"
-        forms.make(bundle, key, folder)
+    for form, title in forms.FORMS.items():
+        folder = scratch / f"form-{key}-{form}"
+        forms.make(bundle, form, folder, version)
         size, packed = forms.sizes(folder)
-        numbers[key] = {"bytes": size, "tar.zst": packed}
-        each.append(interpreters.windows(folder, installed, scratch, title=title, key=key))
+        numbers[form] = {"bytes": size, "tar.zst": packed}
+        each.append(start(folder, title, form))
     starts = startup.measure(each, rounds, cpu)
     for kind, by in starts.items():
-        for key, seconds in by.items():
-            numbers[key][kind] = seconds
-    lines = ["the standard library's form, of (a)"]
+        for form, seconds in by.items():
+            numbers[form][kind] = seconds
+    lines = [f"the standard library's form, of ({key}); {measure.load()}"]
     lines.append(startup.text(starts, forms.FORMS, "loose").rstrip("\n"))
     lines += [
-        f"{title}: {numbers[key]['bytes'] / 1e6:.1f} MB, as .tar.zst {numbers[key]['tar.zst'] / 1e6:.2f} MB"
-        for key, title in forms.FORMS.items()
+        f"{title}: {numbers[form]['bytes'] / 1e6:.1f} MB, as .tar.zst {numbers[form]['tar.zst'] / 1e6:.2f} MB"
+        for form, title in forms.FORMS.items()
     ]
     return "\n".join(lines) + "\n", numbers
 

@@ -51,7 +51,7 @@ def bundle(folder: Path) -> Path:
 def test_forms_of_the_library(tmp_path: Path) -> None:
     made = bundle(tmp_path / "bundle")
     for form, method in (("stored", zipfile.ZIP_STORED), ("deflated", zipfile.ZIP_DEFLATED)):
-        forms.make(made, form, tmp_path / form)
+        forms.make(made, form, tmp_path / form, "3.13.5")
         python = tmp_path / form / "python"
         assert sorted(path.name for path in python.iterdir()) == ["python313._pth", "python313.zip"]
         assert (python / "python313._pth").read_bytes() == b"DLLs\npython313.zip\n..\\app\n"
@@ -59,12 +59,8 @@ def test_forms_of_the_library(tmp_path: Path) -> None:
             (entry,) = archive.infolist()
             assert (entry.filename, entry.compress_type) == ("json/__init__.pyc", method)
             assert archive.read(entry) == bytes(10_000)
-    forms.make(made, "loose", tmp_path / "loose")
+    forms.make(made, "loose", tmp_path / "loose", "3.13.5")
     assert (tmp_path / "loose/python/Lib/json/__init__.pyc").is_file()
     total, packed = forms.sizes(tmp_path / "loose")
     assert total == 10_000 + len(b"DLLs\nLib\n..\\app\n")
     assert packed < total
-
-
-def test_only_the_line_that_names_the_folder_is_replaced() -> None:
-    assert forms.with_archive(b"DLLs\r\nLib\r\nLib2\r\n", "x.zip") == b"DLLs\r\nx.zip\r\nLib2\r\n"

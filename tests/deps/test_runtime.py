@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packager.deps.runtime import Mention, PythonLoads, module_names, python_loads
+from packager.formats import stored
 from tests.deps.fake import graph_of, library, program
 from tests.pe.build import Dll
 
@@ -146,6 +147,21 @@ def test_loads_in_the_graph(tmp_path: Path) -> None:
     ]
     assert graph.ok, "what may be loaded at run time is no finding"
     assert {load.target for load in graph.runtime} - {None} <= set(graph.by_id)
+
+
+def test_modules_in_an_archive_are_read_as_files_are(tmp_path: Path) -> None:
+    source = "import ctypes, os\nctypes.CDLL('plugin.dll')\nos.add_dll_directory(__file__ + '/../libs')\n"
+    members = {"a/x.pyc": compiled(source), "a/y.py": source.encode(), "z.txt": source.encode()}
+    graph = graph_of(
+        tmp_path,
+        {"libs/plugin.dll": library(), "python313.zip": stored.pack(members, 0), "broken.zip": b"PK\3\4"},
+    )
+    assert [(load.file, load.line, load.name, load.how) for load in graph.runtime] == [
+        ("python313.zip/a/x.pyc", None, "plugin.dll", "string"),
+        ("python313.zip/a/x.pyc", None, "", "add_dll_directory"),
+        ("python313.zip/a/y.py", 2, "plugin.dll", "CDLL"),
+        ("python313.zip/a/y.py", 3, "__file__ + '/../libs'", "add_dll_directory"),
+    ]
 
 
 def test_compiled_guesses_are_told_only_if_there_is_such_a_dll(tmp_path: Path) -> None:

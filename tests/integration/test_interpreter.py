@@ -44,7 +44,7 @@ def test_nothing_outside_changes_what_is_imported(interpreter: BuiltBundle, tmp_
     flags, path, _ = said.split("\n")
     assert flags == "1 1 1"
     entries = [Path(entry.replace("\\", "/").lower()).name for entry in eval(path)]
-    assert entries == ["dlls", "lib", "app"]
+    assert entries == ["dlls", f"{core(interpreter)}.zip", "app"]
     assert str(tmp_path) not in path
 
 

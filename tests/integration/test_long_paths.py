@@ -61,7 +61,7 @@ def check(told: dict[str, Any], program: Path, executable: str) -> None:
     """What data/long_path_check.py has to have found."""
     place = PREFIX + windows(program)
     python = f"{place}\\python\\{executable}"
-    assert told["path"] == [f"{place}\\{name}" for name in ("python\\DLLs", "python\\Lib", "app")]
+    assert told["path"] == [f"{place}\\{name}" for name in ("python\\DLLs", "python\\python313.zip", "app")]
     assert told["executable"] == [python] * 2
     assert told["prefix"] == [f"{place}\\python"] * 3
     assert told["ctypes"] == 1
@@ -133,13 +133,14 @@ def test_a_name_of_a_middling_folder_leaves_room_for_the_files(
         shutil.rmtree(folder)
     python, *path = json.loads(electrum.output("-c", code, python=True))
     assert python == r"C:\bundle\python\python.exe"
-    assert path == [rf"C:\bundle\{name}" for name in (r"python\DLLs", r"python\Lib", "app")]
+    assert path == [rf"C:\bundle\{name}" for name in (r"python\DLLs", r"python\python313.zip", "app")]
     assert True in seen
 
 
 def test_paths_are_joined_as_before(electrum: BuiltBundle, store: Path, tmp_path: Path) -> None:
     """What a ._pth file may say, beside a folder that needs the prefix and beside one that does not."""
     lines = [
+        "python313.zip",
         "Lib",
         ".",
         "..",
@@ -159,6 +160,7 @@ def test_paths_are_joined_as_before(electrum: BuiltBundle, store: Path, tmp_path
             place = PREFIX + place
         root = place[: place.index("Z:") + 2]
         assert output(store, tmp_path, where / "python/python.exe", "-c", code).splitlines() == [
+            rf"{place}\python\python313.zip",
             rf"{place}\python\Lib",
             rf"{place}\python",
             place,

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from namecoin_resolver.outcome import Kind
 
+from packager import library
 from packager.errors import SourceError
 from scripts.make_size_table import DOCUMENT, read_table
 from tests.integration.conftest import ROOT, BuiltBundle, packager
@@ -194,9 +195,10 @@ def test_what_is_loaded_stays_recorded(every: Whole, tmp_path: Path) -> None:
 def test_the_bundle_has_what_is_planned_recorded(every: Whole, electrum_nmc: BuiltBundle) -> None:
     layout = every.plan.layout
     placed = {layout.place(path) for path in every.modules.keep}
-    there = {
-        path.relative_to(electrum_nmc.folder).as_posix() for path in electrum_nmc.folder.rglob("*") if path.is_file()
-    }
+    archive = layout.place(f"python/{library.archive_name(every.plan.interpreter.version)}")
+    found = set(library.unpacked(electrum_nmc.folder))
+    assert archive in found, "the library is an archive"
+    there = {path.replace(f"{archive}/", f"{layout.place('python/Lib')}/") for path in found - {archive}}
     assert placed <= there
     assert {path for path in there - placed if not path.endswith("/files.json")} == set()
 
@@ -207,8 +209,12 @@ def test_why_recorded(spec: str, electrum_nmc: BuiltBundle) -> None:
     done = packager("why", "asyncio.windows_events", where)
     assert done.returncode == 0, done.stderr.decode()
     first, *chain = done.stdout.decode().splitlines()
-    assert first == "asyncio.windows_events is in the bundle (python/Lib/asyncio/windows_events.pyc)"
+    library_at = "python/python313.zip" if spec == "folder" else "python/Lib"
+    assert first == f"asyncio.windows_events is in the bundle ({library_at}/asyncio/windows_events.pyc)"
     assert len(chain) >= 2
+    for place in ("python/python313.zip", "python/Lib"):
+        again = packager("why", f"{place}/asyncio/windows_events.pyc", where)
+        assert (again.returncode, again.stdout) == (0, done.stdout)
     assert packager("why", "no_such_module", where).returncode == 2
 
 

@@ -32,11 +32,12 @@ FILES = (
     ("python/DLLs/select.pyd", "cpython"),
     ("python/Lib/os.pyc", "cpython"),
     ("python/python313.dll", "cpython"),
+    ("python/python313.zip", "cpython"),
     ("x.exe", "launcher"),
 )
 PARTS = (
-    "one", "two", "licence texts", "OpenSSL for `ssl`", "other extension modules", "standard library", "interpreter",
-    "launcher, resolver, list of files",
+    "one", "two", "licence texts", "OpenSSL, `ssl` and `hashlib`", "other extension modules", "standard library", "interpreter",
+    "standard library", "launcher, resolver, list of files",
 )  # fmt: skip
 
 
