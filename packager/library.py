@@ -66,7 +66,8 @@ def pack(tree: Path, provenance: Mapping[str, str], version: str) -> dict[str, s
     for path in chosen:
         (tree / prefix / path).unlink()
     _remove_empty(tree / PYTHON / FOLDER)
-    left = {path: name for path, name in provenance.items() if path.removeprefix(prefix) not in chosen}
+    packed = {prefix + path for path in chosen}
+    left = {path: name for path, name in provenance.items() if path not in packed}
     return {**left, archive: source}
 
 
