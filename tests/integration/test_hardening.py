@@ -247,6 +247,7 @@ def test_what_is_not_in_system32_is_not_looked_for_elsewhere(
     for name, code in (("winmm", NO_DLL), ("propsys", NO_FUNCTION)):
         done = run(store, folder, "lacking.exe", name)
         assert (done.returncode, done.stdout.strip()) == (3, code), done
+        assert b"PLANTED" not in done.stderr, done
 
 
 def test_the_interpreter_loads_no_planted_dll(planted: tuple[Path, tuple[str, ...]], store: Path) -> None:
