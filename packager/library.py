@@ -6,7 +6,6 @@ whole, because code finds such files by paths.
 
 from __future__ import annotations
 
-import contextlib
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +15,6 @@ from packager import trees
 from packager.errors import BuildError
 from packager.formats import stored
 from packager.formats import zip as zips
-from packager.formats.errors import FormatError
 from packager.manifest import file_mode
 
 #: The folders of the interpreter and of its library, in the portable form.
@@ -108,10 +106,8 @@ def unpacked(top: Path) -> dict[str, bytes | Path]:
     for node in trees.files(top):
         found[node.path] = node.absolute
         if node.path.endswith(_ARCHIVE):
-            with contextlib.suppress(FormatError):
-                for member in zips.members(node.absolute.read_bytes()):
-                    if member.data is not None:
-                        found[f"{node.path}/{member.name}"] = member.data
+            for name, content in zips.stored_members(node.absolute.read_bytes()):
+                found[f"{node.path}/{name}"] = content
     return found
 
 

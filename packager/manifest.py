@@ -15,7 +15,6 @@ from msgspec import Meta
 from packager import trees
 from packager.errors import BuildError
 from packager.formats import zip as zips
-from packager.formats.errors import FormatError
 from packager.platforms import is_program
 from packager.specs import model
 
@@ -127,14 +126,9 @@ def archive_members(path: Path) -> tuple[MemberRecord, ...]:
         if not data.startswith(zips.MAGICS):
             return ()
         data += stream.read()
-    try:
-        found = zips.members(data)
-    except FormatError:
-        return ()
     return tuple(
-        MemberRecord(path=item.name, sha256=hashlib.sha256(item.data).hexdigest(), size=item.size)
-        for item in found
-        if item.data is not None
+        MemberRecord(path=name, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+        for name, content in zips.stored_members(data)
     )
 
 

@@ -11,7 +11,6 @@ from packager.deps.names import encodable, module_name, windows_key
 from packager.deps.runtime import ADD, GUESS, PythonLoads, python_loads
 from packager.deps.windows import is_api_set
 from packager.formats import zip as zips
-from packager.formats.errors import FormatError
 
 
 def read_python(paths: Sequence[str]) -> Iterator[tuple[str, PythonLoads]]:
@@ -36,13 +35,9 @@ def _modules(path: str, data: bytes) -> Iterator[tuple[str, bytes]]:
     if not path.lower().endswith(".zip"):
         yield path, data
         return
-    try:
-        members = zips.members(data)
-    except FormatError:
-        return
-    for member in members:
-        if member.data is not None and member.name.lower().endswith((".py", ".pyw", ".pyc")):
-            yield f"{path}{os.sep}{member.name}", member.data
+    for name, content in zips.stored_members(data):
+        if name.lower().endswith((".py", ".pyw", ".pyc")):
+            yield f"{path}{os.sep}{name}", content
 
 
 def runtime_loads(

@@ -11,14 +11,13 @@ from collections.abc import Mapping
 
 from packager.formats.errors import FormatError
 from packager.formats.fields import check_epoch
-from packager.formats.zip import dos_stamp
+from packager.formats.zip import UTF8, dos_stamp
 
 _LOCAL_HEADER = struct.Struct("<4s3H4s3I2H")
 _CENTRAL_HEADER = struct.Struct("<4s4H4s3I5H2I")
 _END_RECORD = struct.Struct("<4s4H2IH")
 #: Made on Unix, as what is in archives of bundles; 2.0 is what folders and stored members need.
 _MADE_BY, _NEEDED = 3 << 8 | 20, 20
-_UTF8 = 0x0800
 #: A regular file with the mode 0644, in the half that is Unix'.
 _ATTRIBUTES = 0o100644 << 16
 _MOST_MEMBERS, _MOST_BYTES = 0xFFFF, 0xFFFFFFFF
@@ -35,7 +34,7 @@ def pack(members: Mapping[str, bytes], epoch: int) -> bytes:
     stamp = dos_stamp(epoch)
     body, directory = bytearray(), bytearray()
     for name, content in sorted((name.encode("utf-8"), content) for name, content in members.items()):
-        flags = 0 if name.isascii() else _UTF8
+        flags = 0 if name.isascii() else UTF8
         common = (flags, 0, stamp, zlib.crc32(content), len(content), len(content))
         directory += _CENTRAL_HEADER.pack(
             b"PK\x01\x02", _MADE_BY, _NEEDED, *common, len(name), 0, 0, 0, 0, _ATTRIBUTES, len(body)

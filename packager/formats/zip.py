@@ -37,7 +37,9 @@ _LOCAL_TIME, _CENTRAL_TIME = 10, 12
 _LONGEST_COMMENT = 0xFFFF
 _FULL16, _FULL32 = 0xFFFF, 0xFFFFFFFF
 
-_ENCRYPTED, _DESCRIPTOR, _UTF8, _HIDDEN = 0x0001, 0x0008, 0x0800, 0x2000
+#: The flag of a member whose name is in UTF-8; the others are in code page 437.
+UTF8 = 0x0800
+_ENCRYPTED, _DESCRIPTOR, _HIDDEN = 0x0001, 0x0008, 0x2000
 
 _ZIP64, _NTFS, _PKWARE_UNIX, _TIMESTAMP, _OLD_UNIX = 0x0001, 0x000A, 0x000D, 0x5455, 0x5855
 #: FILETIME counts 100 ns from 1601.
@@ -120,10 +122,19 @@ def members(data: bytes) -> tuple[Member, ...]:
     return tuple(_member(data, entry) for entry in sorted(entries, key=lambda entry: entry.central))
 
 
+def stored_members(data: bytes) -> tuple[tuple[str, bytes], ...]:
+    """Name and content of each member that is stored, in the same order; none of an archive that cannot be read."""
+    try:
+        found = members(data)
+    except FormatError:
+        return ()
+    return tuple((member.name, member.data) for member in found if member.data is not None)
+
+
 def _member(data: bytes, entry: _Entry) -> Member:
     method, full_size = _METHOD_AND_SIZE.unpack_from(data, entry.central + 10)
     try:
-        name = _name(data, entry).decode("utf-8" if entry.flags & _UTF8 else "cp437")
+        name = _name(data, entry).decode("utf-8" if entry.flags & UTF8 else "cp437")
     except UnicodeDecodeError as exc:
         raise FormatError.at(entry.central + _CENTRAL_HEADER.size, "a name in UTF-8", "another") from exc
     if method or entry.flags & _ENCRYPTED:

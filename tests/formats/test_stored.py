@@ -70,9 +70,12 @@ def test_compressed_and_encrypted_members_have_no_data() -> None:
     for at in (data.index(b"PK\x01\x02") + 8, data.index(b"PK\x03\x04") + 6):
         data[at] |= 1
     assert zips.members(bytes(data))[0] == ("plain", 5, None)
+    assert zips.stored_members(sink.getvalue()) == (("plain", b"12345"),)
+    assert zips.stored_members(bytes(data)) == ()
 
 
 def test_a_name_that_is_not_what_it_claims_is_an_error() -> None:
     data = stored.pack({"\u00e9": b""}, EPOCH).replace("\u00e9".encode(), b"\xff\xff")
     with pytest.raises(FormatError, match="expected a name in UTF-8"):
         zips.members(data)
+    assert zips.stored_members(data) == ()
