@@ -18,7 +18,8 @@ class FileResult:
     """The outcome of one file. ``failures`` has the last line of each failing test's error, by the test's id.
 
     ``note`` is why the file was skipped or broken, or where it crashed or hung. ``left_out`` counts tests that were not
-    run because expected.toml says so; they are among the failures, and not in ``ran``.
+    run because expected.toml says so; they are among the failures, and not in ``ran``. ``tries``: how often the file was
+    run; the result is that of the last time.
     """
 
     name: str
@@ -31,6 +32,7 @@ class FileResult:
     seconds: float = 0.0
     failures: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
+    tries: int = 1
 
 
 def short_id(test: str, module: str) -> str:

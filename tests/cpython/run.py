@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from packager.wine import Wine
@@ -16,9 +16,9 @@ from tests.cpython.box import Box, Job
 from tests.cpython.interpreter import Interpreter
 from tests.cpython.results import FileResult, read_lines
 from tests.cpython.settings import Expected, Files
-from tests.cpython.verdict import judge
+from tests.cpython.verdict import judge, may_be_chance
 
-#: With more files than this worse than expected, none is tried again: it is not chance.
+#: With more files than this to try again, none is: it is not chance.
 TRIES_AGAIN = 25
 
 
@@ -58,7 +58,8 @@ def run_files(
 ) -> tuple[FileResult, ...]:
     """Run files in the order given, ``jobs`` at once; ``on_result`` gets each result and how many are done.
 
-    A file that is worse than expected is tried once more at the end, alone. MachineError if Wine cannot be started.
+    A file that is worse than expected, or in which only tests fail that fail at times, is tried once more at the end,
+    alone. MachineError if Wine cannot be started.
     """
     suite.folder.mkdir(parents=True, exist_ok=True)
     todo: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -94,11 +95,11 @@ def run_files(
         thread.join()
     if errors:
         raise errors[0]
-    worse = [name for name in names if judge(results[name], suite.expected).worse]
-    if 0 < len(worse) <= TRIES_AGAIN:
+    chance = [name for name in names if may_be_chance(results[name], suite.expected)]
+    if 0 < len(chance) <= TRIES_AGAIN:
         with Worker(suite, 0) as worker:
-            for name in worse:
-                again = worker.run(name)
+            for name in chance:
+                again = replace(worker.run(name), tries=2)
                 if not judge(again, suite.expected).worse:
                     results[name] = again
                     suite.keep(again)

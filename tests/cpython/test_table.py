@@ -21,6 +21,7 @@ RESULTS = (
         failures={"T.a": "E", "T.b": "not run"},
     ),
     FileResult("test_re", "passed", ran=100, passed=100, seconds=3.0),
+    FileResult("test_select", "passed", ran=4, passed=4, seconds=0.5, tries=2),
     FileResult("test_fork", "skipped", note="no fork"),
     FileResult(
         "test_ssl",
@@ -37,15 +38,16 @@ WINE = Failing(tests=("T.a", "T.b"), kind="wine", why="a reason long enough")
 EXPECTED = Expected({"test_os": {"T.a": WINE, "T.b": WINE}}, {"test_fork": "there is no fork() on Windows"})
 
 TEXT = """\
-file       run  passed  failed  skipped  seconds
-test_fork    0       0       0        0      0.0  skipped: there is no fork() on Windows
-test_os      9       6       2        2     12.3  2 wine
-test_re    100     100       0        0      3.0
-test_ssl     5       4       1        0      1.0  WORSE THAN EXPECTED crashed: T.x: exit code 5
+file         run  passed  failed  skipped  seconds
+test_fork      0       0       0        0      0.0  skipped: there is no fork() on Windows
+test_os        9       6       2        2     12.3  2 wine
+test_re      100     100       0        0      3.0
+test_select    4       4       0        0      0.5  second try
+test_ssl       5       4       1        0      1.0  WORSE THAN EXPECTED crashed: T.x: exit code 5
 
-4 files: 1 crashed, 1 failed, 1 passed, 1 skipped
-114 tests: 110 passed, 3 failed, 2 skipped
-33.3% of the files that do not ask to be skipped pass in full
+5 files: 1 crashed, 1 failed, 2 passed, 1 skipped
+118 tests: 114 passed, 3 failed, 2 skipped
+50.0% of the files that do not ask to be skipped pass in full
 1.5 minutes with 2 at once
 """
 
@@ -57,12 +59,18 @@ def test_the_table_as_text() -> None:
 def test_the_table_as_json() -> None:
     document = json.loads(as_json(RESULTS, EXPECTED, 90.04, 2, "abc"))
     assert document["interpreter"] == "abc"
-    assert document["states"] == {"crashed": 1, "failed": 1, "passed": 1, "skipped": 1}
-    assert document["tests"] == {"run": 114, "passed": 110, "failed": 3, "skipped": 2}
-    assert document["share"] == 0.3333
-    assert [item["name"] for item in document["files"]] == ["test_fork", "test_os", "test_re", "test_ssl"]
+    assert document["states"] == {"crashed": 1, "failed": 1, "passed": 2, "skipped": 1}
+    assert document["tests"] == {"run": 118, "passed": 114, "failed": 3, "skipped": 2}
+    assert document["share"] == 0.5
+    assert [item["name"] for item in document["files"]] == [
+        "test_fork",
+        "test_os",
+        "test_re",
+        "test_select",
+        "test_ssl",
+    ]
     assert document["files"][1]["kinds"] == {"T.a": "wine", "T.b": "wine"}
-    assert document["files"][3]["worse"] == ["test_ssl: T.x failed, which was not expected: the process ended here"]
+    assert document["files"][4]["worse"] == ["test_ssl: T.x failed, which was not expected: the process ended here"]
 
 
 def test_better_is_said() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.cpython.results import FileResult, State
 from tests.cpython.settings import Expected, Failing
-from tests.cpython.verdict import Verdict, judge
+from tests.cpython.verdict import Verdict, judge, may_be_chance
 
 
 def reason(*, run: bool = True, at_times: bool = False, kind: Literal["wine", "ours"] = "wine") -> Failing:
@@ -62,3 +62,20 @@ def test_a_file_that_is_no_longer_skipped_is_better() -> None:
     assert judge(result("test_fork", "passed"), EXPECTED).better == (
         "test_fork was run, and was expected to be skipped",
     )
+
+
+def test_what_is_tried_again() -> None:
+    again = [
+        result("test_y", "failed", "T.new"),
+        result("test_y", "hung", "T.new"),
+        result("test_x", "failed", "T.at_times"),
+        result("test_x", "failed", "T.always", "T.new"),
+    ]
+    not_again = [
+        result("test_y", "passed"),
+        result("test_x", "failed", "T.always", "T.at_times"),
+        result("test_x", "failed", "T.at_times", "T.never"),
+        result("test_fork", "skipped"),
+    ]
+    assert [may_be_chance(item, EXPECTED) for item in again] == [True] * 4
+    assert [may_be_chance(item, EXPECTED) for item in not_again] == [False] * 4

@@ -16,6 +16,14 @@ class Verdict:
     better: tuple[str, ...] = ()
 
 
+def may_be_chance(result: FileResult, expected: Expected) -> bool:
+    """Whether another try may end better: it is worse than expected, or only what fails at times failed."""
+    known = expected.of(result.name)
+    if judge(result, expected).worse:
+        return True
+    return result.state == "failed" and all(known[test].run and known[test].at_times for test in result.failures)
+
+
 def judge(result: FileResult, expected: Expected) -> Verdict:
     """Compare one file's result with what is expected of it.
 
