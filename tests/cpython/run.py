@@ -20,6 +20,9 @@ from tests.cpython.verdict import judge, may_be_chance
 
 #: With more files than this to try again, none is: it is not chance.
 TRIES_AGAIN = 25
+#: How often a file is run at most: one that is worse than expected, as with regrtest's --rerun; and one in which only tests
+#: failed that fail at times, which may be every other time.
+TRIES, TRIES_OF_CHANCE = 2, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,8 @@ def run_files(
 ) -> tuple[FileResult, ...]:
     """Run files in the order given, ``jobs`` at once; ``on_result`` gets each result and how many are done.
 
-    A file that is worse than expected, or in which only tests fail that fail at times, is tried once more at the end,
-    alone. MachineError if Wine cannot be started.
+    A file that is worse than expected, or in which only tests fail that fail at times, is tried again at the end, alone,
+    until it is not. MachineError if Wine cannot be started.
     """
     suite.folder.mkdir(parents=True, exist_ok=True)
     todo: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -99,12 +102,22 @@ def run_files(
     if 0 < len(chance) <= TRIES_AGAIN:
         with Worker(suite, 0) as worker:
             for name in chance:
-                again = replace(worker.run(name), tries=2)
-                if not judge(again, suite.expected).worse:
-                    results[name] = again
-                    suite.keep(again)
-                    on_result(again, len(results))
+                _try_again(suite, worker, results, name)
+                if results[name].tries > 1:
+                    suite.keep(results[name])
+                    on_result(results[name], len(results))
     return tuple(results[name] for name in names)
+
+
+def _try_again(suite: Suite, worker: Worker, results: dict[str, FileResult], name: str) -> None:
+    """Run a file until chance has no part in its result; one that is worse than expected replaces none."""
+    tries = TRIES if judge(results[name], suite.expected).worse else TRIES_OF_CHANCE
+    for number in range(2, tries + 1):
+        again = replace(worker.run(name), tries=number)
+        if not judge(again, suite.expected).worse:
+            results[name] = again
+        if not may_be_chance(again, suite.expected):
+            return
 
 
 class Worker:

@@ -59,7 +59,7 @@ def remark(result: FileResult, expected: Expected) -> str:
         words = f"WORSE THAN EXPECTED {words}".rstrip()
     elif verdict.better:
         words = f"better than expected {words}".rstrip()
-    return ", ".join(filter(None, (words, "second try" if result.tries > 1 else "")))
+    return ", ".join(filter(None, (words, f"try {result.tries}" if result.tries > 1 else "")))
 
 
 def as_text(results: Sequence[FileResult], expected: Expected, seconds: float, jobs: int) -> str:

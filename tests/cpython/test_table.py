@@ -42,7 +42,7 @@ file         run  passed  failed  skipped  seconds
 test_fork      0       0       0        0      0.0  skipped: there is no fork() on Windows
 test_os        9       6       2        2     12.3  2 wine
 test_re      100     100       0        0      3.0
-test_select    4       4       0        0      0.5  second try
+test_select    4       4       0        0      0.5  try 2
 test_ssl       5       4       1        0      1.0  WORSE THAN EXPECTED crashed: T.x: exit code 5
 
 5 files: 1 crashed, 1 failed, 2 passed, 1 skipped
