@@ -124,11 +124,23 @@ def test_every_module_imports(tests: BuiltBundle) -> None:
     assert tests.output("-c", code, python=True) == "all\n"
 
 
+#: _wmi waits a second for the connection, which a busy machine may not make in time; CPython's own tests ask again, too.
+ASK_WMI = """
+import _wmi, sys
+for _ in range(60):
+    try:
+        print(_wmi.exec_query("SELECT Version FROM Win32_OperatingSystem"))
+        break
+    except (BrokenPipeError, TimeoutError) as exc:
+        print(f"again: {exc}", file=sys.stderr)
+"""
+
+
 def test_wmi_answers(development: BuiltBundle) -> None:
-    code = "import _wmi; print(_wmi.exec_query('SELECT Version FROM Win32_OperatingSystem'))"
-    done = development.run("-c", code, python=True)
-    assert done.stdout.startswith(b"Version=10.")
-    assert done.stderr == b""
+    # Not that nothing was said: Wine's services, which WMI needs, complain there when they are ended.
+    done = development.run("-c", ASK_WMI, python=True)
+    assert done.returncode == 0, done
+    assert done.stdout.startswith(b"Version=10."), done
 
 
 @pytest.mark.parametrize("name", ["test_mmap", "test_capi.test_bytes", "test_xxlimited", "test_importlib.extension"])
