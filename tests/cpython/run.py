@@ -21,8 +21,8 @@ from tests.cpython.verdict import judge, may_be_chance
 #: With more files than this to try again, none is: it is not chance.
 TRIES_AGAIN = 25
 #: How often a file is run at most: one that is worse than expected, as with regrtest's --rerun; and one in which only tests
-#: failed that fail at times, which may be every other time.
-TRIES, TRIES_OF_CHANCE = 2, 4
+#: failed that fail at times, which may be more than every other time.
+TRIES, TRIES_OF_CHANCE = 2, 10
 
 
 @dataclass(frozen=True, slots=True)

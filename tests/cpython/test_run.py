@@ -63,8 +63,8 @@ def test_what_is_worse_than_expected_is_run_twice(outcomes: dict[str, list[str]]
     [
         (["T.race", PASSED, "never"], (PASSED, 2)),
         (["T.race", "T.race", "T.new", PASSED, "never"], (PASSED, 4)),
-        (["T.race", "T.race", "T.race", "T.race", "never"], ("T.race", 4)),
-        (["T.race", "T.race", "T.new", "T.new", "never"], ("T.race", 2)),
+        (["T.race"] * run.TRIES_OF_CHANCE + ["never"], ("T.race", run.TRIES_OF_CHANCE)),
+        (["T.race", "T.race"] + ["T.new"] * (run.TRIES_OF_CHANCE - 2) + ["never"], ("T.race", 2)),
     ],
 )
 def test_what_fails_at_times_is_run_until_it_passes(
