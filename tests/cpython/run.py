@@ -102,22 +102,24 @@ def run_files(
     if 0 < len(chance) <= TRIES_AGAIN:
         with Worker(suite, 0) as worker:
             for name in chance:
-                _try_again(suite, worker, results, name)
-                if results[name].tries > 1:
-                    suite.keep(results[name])
-                    on_result(results[name], len(results))
+                found = _try_again(suite.expected, worker, results[name])
+                if found is not results[name]:
+                    results[name] = found
+                    suite.keep(found)
+                    on_result(found, len(results))
     return tuple(results[name] for name in names)
 
 
-def _try_again(suite: Suite, worker: Worker, results: dict[str, FileResult], name: str) -> None:
-    """Run a file until chance has no part in its result; one that is worse than expected replaces none."""
-    tries = TRIES if judge(results[name], suite.expected).worse else TRIES_OF_CHANCE
+def _try_again(expected: Expected, worker: Worker, found: FileResult) -> FileResult:
+    """The result of a file when it was run until chance has no part in it; one that is worse than expected replaces none."""
+    tries = TRIES if judge(found, expected).worse else TRIES_OF_CHANCE
     for number in range(2, tries + 1):
-        again = replace(worker.run(name), tries=number)
-        if not judge(again, suite.expected).worse:
-            results[name] = again
-        if not may_be_chance(again, suite.expected):
-            return
+        again = replace(worker.run(found.name), tries=number)
+        if not judge(again, expected).worse:
+            found = again
+        if not may_be_chance(again, expected):
+            break
+    return found
 
 
 class Worker:

@@ -34,9 +34,13 @@ def outcomes(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     return given
 
 
+def suite_of(out: Path, interpreter: str = "one") -> Suite:
+    return Suite(Wine(out, out), Interpreter(out, interpreter), FILES, EXPECTED, out)
+
+
 def run_all(outcomes: dict[str, list[str]], out: Path) -> tuple[list[tuple[str, int]], list[str]]:
     """What each file's result is in the end, and at which try; and the files in the order of the results that were told."""
-    suite = Suite(Wine(out, out), Interpreter(out, "one"), FILES, EXPECTED, out)
+    suite = suite_of(out)
     told: list[str] = []
     names = tuple(outcomes)
     results = run_files(suite, names, 1, lambda result, _done: told.append(result.name))
@@ -84,11 +88,7 @@ def test_nothing_is_run_again_where_much_is_worse(outcomes: dict[str, list[str]]
 def test_results_of_another_interpreter_do_not_count(outcomes: dict[str, list[str]], tmp_path: Path) -> None:
     outcomes["test_a"] = [PASSED]
     run_all(outcomes, tmp_path)
-    suite = Suite(Wine(tmp_path, tmp_path), Interpreter(tmp_path, "another"), FILES, EXPECTED, tmp_path)
-    assert suite.finished("test_a") is None
-    kept = suite.folder / "test_a.json"
+    assert suite_of(tmp_path, "another").finished("test_a") is None
+    kept = suite_of(tmp_path).folder / "test_a.json"
     kept.write_text(json.dumps({**json.loads(kept.read_text("utf-8")), "unknown": 1}), "utf-8")
-    assert (
-        Suite(Wine(tmp_path, tmp_path), Interpreter(tmp_path, "one"), FILES, EXPECTED, tmp_path).finished("test_a")
-        is None
-    )
+    assert suite_of(tmp_path).finished("test_a") is None
